@@ -1,0 +1,16 @@
+import os
+from pathlib import Path
+import pytest
+
+os.environ.setdefault('HF_HUB_OFFLINE', '1')   # no test asks the network for a model
+
+@pytest.fixture(scope='session')
+def root() -> Path: return Path(__file__).resolve().parent.parent
+
+@pytest.fixture(scope='session')
+def korquad() -> Path:
+    "Real KorQuAD 1.0 articles; none of it lies in the repository."
+    folder = Path(os.environ.get('KOREMBED_SHARED') or Path(__file__).resolve().parents[2]/'shared')
+    path = folder/'data'/'korquad_v1_dev_part.json'
+    if not path.is_file(): pytest.skip('no real KorQuAD here: set KOREMBED_SHARED to a folder with data/korquad_v1_dev_part.json')
+    return path
