@@ -1,0 +1,156 @@
+"The command line as a user meets it: results on stdout, one plain line on stderr when the input is wrong, nothing half-written."
+import contextlib, io, json, logging, os, subprocess, sys
+from typing import NamedTuple
+import numpy as np, pytest
+from korembed.cli import main
+from korembed.data import sample_path
+
+class Done(NamedTuple): returncode: int; stdout: str; stderr: str
+
+def korembed(*args, cwd, limit=None):
+    "The command in this process; with a file size limit in bytes (a full disk), in one of its own."
+    args = list(map(str, args))
+    if limit:
+        code = f'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); from korembed.cli import main; main()'
+        return subprocess.run([sys.executable, '-c', code, *args], cwd=cwd, capture_output=True, text=True, encoding='utf-8')
+    logging.getLogger('korembed').handlers.clear()   # they write to the stderr of the call before
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding='utf-8') for _ in range(2))
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try: code = main(args) or 0
+        except SystemExit as e: code = e.code or 0
+    return Done(code, *(s.seek(0) or s.read() for s in (out, err)))
+
+def refused(*args, cwd, names, limit=None):
+    "Exit 2, nothing on stdout, one line on stderr that holds all of `names`."
+    done = korembed(*args, cwd=cwd, limit=limit)
+    lines = [l for l in done.stderr.splitlines() if l.startswith('korembed: ')]
+    assert done.returncode == 2 and done.stdout == '' and 'Traceback' not in done.stderr, (done.returncode, done.stdout, done.stderr)
+    assert len(lines) == 1 and done.stderr.splitlines()[-1] == lines[0], done.stderr
+    assert all(n in lines[0] for n in names), lines[0]
+    return done
+
+SMALL = sample_path('train/html.json')
+QUICK = ('--model', 'offline', '--max-steps', 2, '--batch-size', 4, '--eval-samples', 5, '--max-samples', 12, '--device', 'cpu')
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    "A model trained for two steps, and what the command printed."
+    home = tmp_path_factory.mktemp('trained')
+    done = korembed('train', SMALL, *QUICK, '--out', 'run', '--json', cwd=home)
+    assert done.returncode == 0, done.stderr
+    return home/'run', json.loads(done.stdout)
+
+def test_train_leaves_what_a_run_leaves(trained):
+    run, said = trained
+    for name in ('run.json', 'train.log', 'training_metrics.jsonl', 'training_progress.json', 'model/training_config.json',
+                 'model/lora_weights/adapter_model.safetensors', 'model/model.safetensors'):
+        assert (run/name).is_file(), name
+    assert list(run.glob('events.out.tfevents.*'))
+    assert json.loads((run/'run.json').read_text(encoding='utf-8'))['metrics'] == said['metrics']
+
+def test_plain_sentence_transformers_gives_the_same_vectors(trained):
+    from sentence_transformers import SentenceTransformer
+    from korembed.model import Embedder
+    texts = ['세종대왕은 언제 태어났는가?', '한강은 서울을 지난다.']
+    plain, ours = SentenceTransformer(str(trained[0]/'model'), device='cpu'), Embedder(str(trained[0]/'model'), device='cpu')
+    assert np.abs(plain.encode_query(texts) - ours.encode_queries(texts)).max() < 1e-5
+    assert np.abs(plain.encode_document(texts) - ours.encode_passages(texts)).max() < 1e-5
+    base = Embedder('offline', device='cpu')
+    assert np.abs(base.encode_queries(texts) - ours.encode_queries(texts)).max() > 1e-4   # it did change
+
+def test_evaluate_keeps_trained_articles_out_and_says_which_are_left(trained, tmp_path):
+    run, said = trained
+    done = korembed('evaluate', '--model', 'offline', '--model', run/'model', '--data', SMALL, '--with', 'bm25,hybrid', '--out', 'papers',
+                    '--json', '--device', 'cpu', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert set(result['results']) == {'base', 'tuned', 'bm25', 'hybrid', 'hybrid_base'}
+    assert set(result['comparison']) >= {'tuned', 'bm25', 'hybrid', 'hybrid_base', 'tuned_vs_bm25', 'hybrid_vs_bm25', 'hybrid_vs_tuned'}
+    assert {'ndcg@10', 'recall@10', 'mrr@10', 'map@100', 'hit_rate@5'} <= set(result['results']['tuned'])
+    assert result['held_out_articles'] == said['held_out_articles'] and result['setting'] == 'unseen'
+    assert all(title in done.stderr for title in said['held_out_articles'])
+    assert {p.name for p in (tmp_path/'papers').iterdir()} == {
+        'evaluation_results.json', 'evaluation_summary.csv', 'evaluation_comparison.png', 'report.html'}
+
+def test_a_model_trained_on_all_articles_is_not_examined_on_them(tmp_path):
+    done = korembed('train', SMALL, *QUICK, '--train-split', '1.0', '--out', 'all', '--json', cwd=tmp_path)
+    assert json.loads(done.stdout)['held_out_articles'] == [] and json.loads(done.stdout)['metrics'] == {}
+    refused('evaluate', '--model', 'offline', '--model', 'all/model', '--data', SMALL, cwd=tmp_path, names=['trained on all', 'other data'])
+
+def test_prepared_folder_index_and_search(trained, tmp_path):
+    assert korembed('data', 'prepare', SMALL, '--out', 'prepared', cwd=tmp_path).returncode == 0
+    assert korembed('train', 'prepared', *QUICK, '--out', 'run', cwd=tmp_path).returncode == 0
+    (tmp_path/'글.txt').write_text('한강은 서울을 지난다.\n\n경복궁은 조선의 궁궐이다.\n', encoding='utf-8')
+    for model, name in (('offline', 'original_embeddings'), (trained[0]/'model', 'finetuned_embeddings')):
+        made = korembed('index', '글.txt', '--model', model, '--collection', name, '--json', cwd=tmp_path)
+        assert json.loads(made.stdout)['chunks'] >= 1, made.stderr
+    found = korembed('search', '서울을 지나는 강', '--model', trained[0]/'model', '--compare', 'offline', '--json', cwd=tmp_path)
+    assert set(json.loads(found.stdout)) == {'query', 'original', 'finetuned'}, found.stderr
+    refused('search', '강', '--model', 'offline', cwd=tmp_path, names=['finetuned_embeddings', 'made by'])
+    refused('search', '강', '--model', 'offline', '--collection', 'none', cwd=tmp_path, names=["'none'", 'finetuned_embeddings'])
+
+# ---- wrong input
+
+def write(path, text): path.write_text(text, encoding='utf-8'); return path.name
+
+NO_ANSWER = dict(data=[dict(title='가', paragraphs=[dict(context='글', qas=[dict(id='1', question='무엇?', answers=[])])])])
+
+@pytest.mark.parametrize('content,says', [
+    (None, ['no such file', 'bad.json']), ('', ['bad.json']), ('[1]', ['bad.json', 'not a KorQuAD file']), ('{"a": ', ['bad.json', 'line 1']),
+    (json.dumps(NO_ANSWER), ['bad.json', 'no usable question', 'no answer']), ('{"data": []}', ['bad.json'])])
+@pytest.mark.parametrize('command', [('train', '--model', 'offline', '--out', 'out'), ('data', 'describe'), ('data', 'prepare', '--out', 'out'),
+                                     ('evaluate', '--model', 'offline', '--out', 'out', '--data')])
+def test_bad_data(tmp_path, command, content, says):
+    if content is not None: write(tmp_path/'bad.json', content)
+    words = list(command)
+    at = len(words) if words[-1] == '--data' else 2 if words[0] == 'data' else 1
+    refused(*words[:at], 'bad.json', *words[at:], cwd=tmp_path, names=says)
+    assert [p.name for p in tmp_path.iterdir()] in ([], ['bad.json'])   # nothing half-written
+
+@pytest.mark.parametrize('model,says', [('nobody/nothing', ['nobody/nothing', '--model offline']), ('./nowhere', ['nowhere', 'no model']),
+                                        ('empty', ['empty', 'no model']), ('torn', ['torn', 'not a model'])])
+def test_model_that_is_none(tmp_path, model, says):
+    (tmp_path/'empty').mkdir(); (tmp_path/'torn').mkdir()
+    write(tmp_path/'torn'/'config.json', '{"model_type": "bert"}')
+    refused('train', SMALL, '--model', model, '--out', 'out', cwd=tmp_path, names=says)
+    assert not (tmp_path/'out').exists()
+
+@pytest.mark.parametrize('option', [('--batch-size', '1'), ('--learning-rate', '-1'), ('--positive', 'all'), ('--train-split', '0'),
+                                    ('--lora-targets', 'nolayer'), ('--precision', 'int4')])
+def test_bad_option_is_named(tmp_path, option):
+    done = korembed('train', SMALL, '--model', 'offline', '--out', 'out', *option, cwd=tmp_path)
+    assert done.returncode == 2 and option[0].strip('-').replace('-', '_') in done.stderr.splitlines()[-1], done.stderr
+
+def test_bad_rows_are_counted_and_named_and_the_rest_is_used(tmp_path):
+    good = json.loads(sample_path('train/articles.json').read_text(encoding='utf-8'))['data'][:3]
+    write(tmp_path/'mixed.json', json.dumps(dict(data=good + NO_ANSWER['data']), ensure_ascii=False))
+    done = korembed('data', 'describe', 'mixed.json', '--json', cwd=tmp_path)
+    d = json.loads(done.stdout)
+    assert d['rejected'] == {'no answer': 1} and d['rows'] == 18 and '가: paragraph 1: 1' in d['warnings'][0]
+
+@pytest.mark.skipif(os.name == 'nt', reason='needs a POSIX file size limit')
+@pytest.mark.parametrize('limit,args', [
+    (200_000, ('train', SMALL, *QUICK, '--out', 'out')),                    # the adapter and the weights do not fit
+    (20_000, ('data', 'prepare', SMALL, '--out', 'out')),
+    (20_000, ('index', sample_path('eval/solar_system.txt'), '--model', 'offline', '--db-path', 'out')),
+    (2_000, ('evaluate', '--model', 'offline', '--data', SMALL, '--out', 'out', '--device', 'cpu'))])
+def test_full_disk(tmp_path, limit, args):
+    refused(*args, cwd=tmp_path, limit=limit, names=['out'])
+    assert not list(tmp_path.rglob('model')) and not list(tmp_path.rglob('run.json')) and not list(tmp_path.rglob('evaluation_results.json'))
+    assert not list(tmp_path.rglob('.korembed-*'))
+
+@pytest.mark.parametrize('args', [('train', SMALL, *QUICK, '--out', 'file/out'), ('data', 'prepare', SMALL, '--out', 'file/out'),
+                                  ('index', SMALL, '--model', 'offline', '--db-path', 'file/out'), ('demo', '--out', 'file/out'),
+                                  ('evaluate', '--model', 'offline', '--data', SMALL, '--out', 'file/out', '--device', 'cpu')])
+def test_folder_that_cannot_be(tmp_path, args):
+    "A file stands where a folder is asked for: refused for every user, root included."
+    write(tmp_path/'file', '나의 글')
+    refused(*args, cwd=tmp_path, names=['file'])
+    assert (tmp_path/'file').read_text(encoding='utf-8') == '나의 글'
+
+def test_nothing_of_mine_is_written_over(trained, tmp_path):
+    (tmp_path/'out').mkdir(); write(tmp_path/'out'/'mine.txt', '나의 글')
+    refused('demo', '--out', 'out', cwd=tmp_path, names=['out', 'not empty'])
+    refused('train', SMALL, *QUICK, '--out', trained[0], cwd=tmp_path, names=['finished run'])
+    refused('data', 'prepare', SMALL, '--out', 'out', cwd=tmp_path, names=['out'])
+    assert (tmp_path/'out'/'mine.txt').is_file()
