@@ -1,0 +1,109 @@
+"submission/complete_pipeline.ipynb from end to end, as it stands and on the setting of a GPU machine with stand-ins."
+import json, os, shutil, zipfile
+from pathlib import Path
+import nbformat, numpy as np, pytest
+from nbclient import NotebookClient
+from openai_server import serve
+from korembed.data import sample_path
+from korembed.pipeline import TOLERANCE
+from korembed.training import train
+
+PAPERS = {'model', 'training_info.json', 'training_loss.png', 'evaluation_results.json', 'evaluation_summary.csv',
+          'evaluation_comparison.png', 'report.html'}
+
+def execute(root, folder, changes=''):
+    "Run the notebook in `folder`; `changes` are lines put at the end of its settings cell."
+    nb = nbformat.read(root/'submission'/'complete_pipeline.ipynb', as_version=4)
+    settings = next(c for c in nb.cells if c.cell_type == 'code' and c.source.startswith('import os'))
+    settings.source += f'\nOUT = "out"\n{changes}'
+    NotebookClient(nb, timeout=900, kernel_name='python3', resources=dict(metadata=dict(path=str(folder)))).execute()
+    return folder/'out'
+
+def stored(root):
+    "The one submission that the repository keeps."
+    kept = [p for p in (root/'submission').iterdir() if (p/'evaluation_results.json').is_file()]
+    assert len(kept) == 1, [p.name for p in kept]
+    return kept[0]
+
+def results(folder): return json.loads((folder/'evaluation_results.json').read_text(encoding='utf-8'))
+
+def test_offline_setting_gives_the_stored_metrics(root, tmp_path, monkeypatch):
+    for name in ('DATASET_ROOT', 'OPENAI_API_KEY', 'OPENAI_BASE_URL'): monkeypatch.delenv(name, raising=False)
+    out, kept = execute(root, tmp_path), stored(root)
+    assert PAPERS <= {p.name for p in out.iterdir()}
+    assert (out/'model'/'lora_weights'/'adapter_model.safetensors').is_file()
+    new, old = results(out), results(kept)
+    assert new['n_queries'] == old['n_queries'] and set(new['results']) == set(old['results'])
+    for system, metrics in old['results'].items():
+        for name, value in metrics.items():
+            allowed = 1e-6 if system == 'bm25' else TOLERANCE   # no model in it: the same everywhere
+            assert abs(new['results'][system][name] - value) <= allowed, (system, name, value, new['results'][system][name])
+    assert new['comparison']['tuned']['verdict'] == old['comparison']['tuned']['verdict']
+    assert 'lexical' in new['judge']['evaluation_model']
+
+def test_the_stored_submission_is_what_the_repository_may_keep(root):
+    kept = stored(root)
+    tracked = [p for p in kept.rglob('*') if p.is_file()]
+    assert PAPERS <= {p.name for p in kept.iterdir()}
+    assert (kept/'model'/'lora_weights'/'adapter_model.safetensors').stat().st_size < 8_000_000
+    info = json.loads((kept/'training_info.json').read_text(encoding='utf-8'))
+    assert info['base'] == 'sentence-transformers/all-MiniLM-L6-v2' and info['config']['model_name'] == 'offline'
+    for p in tracked:
+        if p.suffix in ('.json', '.csv', '.html', '.md'):
+            text = p.read_text(encoding='utf-8')
+            assert not any('/' + d + '/' in text for d in ('home', 'root', 'tmp', 'work')) and 'site-packages' not in text, p.name
+
+def xlmr(folder):
+    "A small random XLM-R encoder with a tokenizer trained on the project's own text."
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
+    tok = Tokenizer(models.Unigram())
+    tok.normalizer, tok.pre_tokenizer = normalizers.NFKC(), pre_tokenizers.Metaspace()
+    special = ['<s>', '<pad>', '</s>', '<unk>', '<mask>']
+    tok.train_from_iterator(sample_path('eval/solar_system.txt').read_text(encoding='utf-8').splitlines(),
+                            trainers.UnigramTrainer(vocab_size=2000, special_tokens=special, unk_token='<unk>'))
+    from tokenizers.processors import TemplateProcessing
+    tok.post_processor = TemplateProcessing(single='<s> $A </s>', pair='<s> $A </s> </s> $B </s>', special_tokens=[('<s>', 0), ('</s>', 2)])
+    fast = PreTrainedTokenizerFast(tokenizer_object=tok, bos_token='<s>', eos_token='</s>', sep_token='</s>', cls_token='<s>',
+                                   unk_token='<unk>', pad_token='<pad>', mask_token='<mask>', model_max_length=512)
+    torch.manual_seed(0)
+    XLMRobertaModel(XLMRobertaConfig(vocab_size=len(fast), hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128,
+                                     max_position_embeddings=514)).save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return folder
+
+def zips(folder):
+    "The HTML articles as KorQuAD 2.1 is published: zip files of JSON files."
+    folder.mkdir()
+    data = json.loads(sample_path('train/html.json').read_text(encoding='utf-8'))['data']
+    for i, part in enumerate((data[:7], data[7:])):
+        with zipfile.ZipFile(folder/f'KorQuAD_2.1_train_{i:02}.zip', 'w') as z:
+            z.writestr(f'korquad2.1_train_{i:02}.json', json.dumps(dict(data=part), ensure_ascii=False))
+    return folder
+
+def test_real_setting_with_stand_ins(root, tmp_path, monkeypatch):
+    model = xlmr(tmp_path/'multilingual-e5-small')
+    with serve() as (url, received):
+        for k, v in dict(DATASET_ROOT=str(zips(tmp_path/'korquad')), OPENAI_API_KEY='sk-stand-in', OPENAI_BASE_URL=url).items(): monkeypatch.setenv(k, v)
+        out = execute(root, tmp_path, f'MODEL, DEVICE = {str(model)!r}, "cpu"\nTRAINING |= dict(batch_size=8, train_split=.8)')
+    new, info = results(out), json.loads((out/'training_info.json').read_text(encoding='utf-8'))
+    assert PAPERS <= {p.name for p in out.iterdir()}
+    assert received and new['judge']['evaluation_model'].startswith('text-embedding-3-small') and received[0]['model'] == 'text-embedding-3-small'
+    assert info['eval_examples'] > 0 and set(info['metrics']) == {'base', 'tuned'} and info['held_out_articles']
+    saved = json.loads((out/'model'/'config_sentence_transformers.json').read_text(encoding='utf-8'))
+    assert saved['prompts']['query'] == 'query: ' and saved['prompts']['document'] == 'passage: '   # found by the folder's name
+
+def test_xlmr_without_prompts_is_warned_of(tmp_path):
+    from korembed.model import load_model
+    with pytest.warns(UserWarning, match='--prompts e5'): load_model(str(xlmr(tmp_path/'some-encoder')), device='cpu')
+
+def test_same_machine_same_numbers(tmp_path):
+    made = [train(sample_path('train/html.json'), tmp_path/n, model_name='offline', max_steps=3, batch_size=8, log_every_n_steps=1,
+                  eval_samples=10, device='cpu') for n in 'ab']
+    assert made[0]['loss'] == made[1]['loss'] and made[0]['metrics'] == made[1]['metrics']
+    weights = [(tmp_path/n/'model'/'model.safetensors').read_bytes() for n in 'ab']
+    assert weights[0] == weights[1]
+    other = train(sample_path('train/html.json'), tmp_path/'c', model_name='offline', max_steps=3, batch_size=8, log_every_n_steps=1,
+                  eval_samples=10, device='cpu', seed=1)
+    assert other['loss'] != made[0]['loss']
