@@ -1,0 +1,31 @@
+"The built wheel, away from the checkout: it must bring its own data and command."
+import json, os, subprocess, sys
+import pytest
+
+@pytest.fixture(scope='module')
+def wheel(root, tmp_path_factory):
+    "The wheel's content in a folder of its own; the libraries it needs are those of this environment."
+    home = tmp_path_factory.mktemp('wheel')
+    pip = [sys.executable, '-m', 'pip', '-q']
+    subprocess.run([*pip, 'wheel', '--no-deps', '--no-build-isolation', '-w', home/'dist', root], check=True, cwd=home, capture_output=True)
+    subprocess.run([*pip, 'install', '--no-deps', '--target', home/'lib', *(home/'dist').glob('*.whl')], check=True, cwd=home)
+    return home/'lib'
+
+def run(wheel, code, cwd):
+    env = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'} | dict(PYTHONPATH=str(wheel), HF_HUB_OFFLINE='1')
+    return subprocess.run([sys.executable, '-c', code], cwd=cwd, env=env, capture_output=True, text=True, encoding='utf-8')
+
+def test_demo_from_the_wheel_in_an_empty_folder(wheel, tmp_path):
+    code = ('import sys, korembed; from pathlib import Path; from korembed.cli import main; '
+            'print(korembed.__file__, file=sys.stderr); main(["demo", "--num-epochs", "1", "--json"])')
+    done = run(wheel, code, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert str(wheel) in done.stderr.splitlines()[0]
+    result = json.loads(done.stdout)
+    assert result['comparison']['tuned']['verdict'] == 'helps' and result['n_queries'] >= 80
+    made = tmp_path/result['out']
+    assert made.parent.name == 'submission' and (made/'report.html').is_file() and (made/'model'/'model.safetensors').is_file()
+    assert [p.name for p in tmp_path.iterdir()] == ['submission']
+
+def test_command_is_installed_with_the_wheel(wheel, tmp_path):
+    assert (wheel/'bin'/'korembed').is_file() or (wheel/'Scripts'/'korembed.exe').is_file()
