@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['summary_table', 'verdict_line', 'write_summary_csv', 'plot_comparison', 'plot_loss', 'write_html', 'write_report']
 
-# %% ../nbs/06c_report.ipynb #ee715b63
+# %% ../nbs/06c_report.ipynb #5894d9c6
 import base64, io
 from pathlib import Path
 import numpy as np, pandas as pd
@@ -16,7 +16,7 @@ from .eda import korean_font
 from .metrics import PRIMARY
 from .text import replacing, write_json
 
-# %% ../nbs/06c_report.ipynb #ce0acaa2
+# %% ../nbs/06c_report.ipynb #1f5cd580
 _order = ['base', 'tuned', 'bm25', 'hybrid_base', 'hybrid']
 _shown = {'ndcg@10': 'NDCG@10', 'recall@10': 'Recall@10', 'mrr@10': 'MRR@10'}
 
@@ -37,7 +37,7 @@ def summary_table(
             | {f'Δ {_shown[PRIMARY]} to base [95 %]': _difference(result['comparison'].get(s))} for s in _systems(result)}
     return pd.DataFrame.from_dict(rows, orient='index')
 
-# %% ../nbs/06c_report.ipynb #f62308b9
+# %% ../nbs/06c_report.ipynb #7e7b7bc7
 _said = {'helps': 'Tuning helped', 'hurts': 'Tuning hurt', 'cannot tell': 'No clear difference'}
 
 def _beside_bm25(result: dict) -> str:
@@ -60,7 +60,7 @@ def verdict_line(
     return (f"{_said[c['verdict']]}: {_shown[PRIMARY]} {r['base'][PRIMARY]:.3f} -> {r['tuned'][PRIMARY]:.3f} ({c['difference']:+.3f}, "
             f"{sure}{sizes}).{_beside_bm25(result)}")
 
-# %% ../nbs/06c_report.ipynb #bb8fd79c
+# %% ../nbs/06c_report.ipynb #5346f482
 def write_summary_csv(
     result: dict,  # what `evaluate` returns
     path: str | Path,  # file to write
@@ -74,17 +74,17 @@ def write_summary_csv(
         rows.append(dict(system=s, **result['results'][s], low=low, high=high, **{k: c.get(k) for k in keep}))
     with replacing(Path(path)) as tmp: pd.DataFrame(rows).to_csv(tmp, index=False, encoding='utf-8-sig')
 
-# %% ../nbs/06c_report.ipynb #cc743c9a
+# %% ../nbs/06c_report.ipynb #96e40f13
 def _bars(ax, result: dict) -> None:
     names = _systems(result)
     values = [result['results'][s][PRIMARY] for s in names]
-    bars = ax.bar(names, values, color=['#9aa5b1' if s == 'base' else '#2f6f9f' for s in names])
-    for x, s in enumerate(names):
-        c = result['comparison'].get(s)
-        if c and c['interval']: ax.errorbar(x, values[x], [[c['difference'] - c['interval'][0]], [c['interval'][1] - c['difference']]],
-                                            color='#222', capsize=4)
-    ax.bar_label(bars, [f'{v:.3f}' for v in values], label_type='center', color='white')
-    ax.set(ylim=(0, 1), ylabel=f'{_shown[PRIMARY]}, 95 % 구간은 base와의 차이', title=f"시스템별 {_shown[PRIMARY]}")
+    ax.bar(names, values, color=['#9aa5b1' if s == 'base' else '#2f6f9f' for s in names])
+    for x, (s, v) in enumerate(zip(names, values)):
+        c = result['comparison'].get(s) or {}
+        down, up = (abs(end - c['difference']) for end in c['interval']) if c.get('interval') else (0, 0)
+        if up or down: ax.errorbar(x, v, [[down], [up]], color='#222', capsize=4)
+        ax.text(x, v + up + .02, f'{v:.3f}', ha='center')
+    ax.set(ylim=(0, 1.08), ylabel=f'{_shown[PRIMARY]}, 95 % 구간은 base와의 차이', title=f"시스템별 {_shown[PRIMARY]}")
     ax.tick_params(axis='x', rotation=20)
 
 def _per_question(ax, result: dict) -> None:
@@ -94,7 +94,7 @@ def _per_question(ax, result: dict) -> None:
     ax.set(xlabel=f'질문 {len(diff)}개 (차이 순)', ylabel=f'Δ {_shown[PRIMARY]}', ylim=(-1.05, 1.05),
            title=f'질문별 차이 (tuned − base): {np.mean(diff > 0):.0%} 향상, {np.mean(diff < 0):.0%} 하락')
 
-# %% ../nbs/06c_report.ipynb #f0276119
+# %% ../nbs/06c_report.ipynb #3031665c
 def plot_comparison(
     result: dict,  # what `evaluate` returns
 ) -> Figure:  # systems on the left, questions on the right
@@ -107,7 +107,7 @@ def plot_comparison(
     if both: _per_question(axes[1], result)
     return fig
 
-# %% ../nbs/06c_report.ipynb #dc3374ff
+# %% ../nbs/06c_report.ipynb #ccb885a6
 def plot_loss(
     training: dict,  # with 'loss': [[step, loss], ...]
 ) -> Figure:  # loss by step
@@ -119,7 +119,7 @@ def plot_loss(
     ax.set(xlabel='학습 단계', ylabel='InfoNCE 손실', title='학습 손실', ylim=(0, None))
     return fig
 
-# %% ../nbs/06c_report.ipynb #245c67e8
+# %% ../nbs/06c_report.ipynb #89cf1970
 _style = '''body{font:16px/1.6 "Noto Sans KR","Apple SD Gothic Neo","Malgun Gothic",NanumGothic,sans-serif;color:#1c2733;background:#fff;
 max-width:60rem;margin:0 auto;padding:1rem}h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}img{max-width:100%}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem}td,th{padding:.3rem .6rem;border-bottom:1px solid #d5dbe1;text-align:left}
@@ -145,7 +145,7 @@ mean similarity of the hits {{ '%.3f'|format(r.judge.summary.overall_avg.origina
 {{ '%.3f'|format(r.judge.summary.overall_avg.finetuned) }} (tuned).</p>{% endif %}
 <h2>To repeat it</h2><p><code>{{ r.command }}</code></p><p>Seed {{ r.seed }}; {{ versions }}.</p></body></html>'''
 
-# %% ../nbs/06c_report.ipynb #491b5736
+# %% ../nbs/06c_report.ipynb #02a056c3
 _meaning = {'unseen': 'no document of this exam was trained on', 'same-corpus': 'documents were trained on, questions were not'}
 _standing = ('It matches characters and knows no meaning: it shows whether hits share words with the question, no more.',
              'A third model, not a label: where it disagrees with the labels, believe the labels.')
@@ -156,14 +156,14 @@ def _moved(result: dict, n: int = 10) -> dict[str, pd.DataFrame]:
     "The questions that gained and lost most."
     if 'tuned' not in result['results']: return {}
     rows = pd.DataFrame(result['per_query']).assign(change=lambda d: d.tuned - d.base).sort_values('change', kind='stable')
-    shown = lambda d: d.set_index('query')[['base', 'tuned', 'change']].map('{:+.2f}'.format).rename_axis(None)
+    shown = lambda d: d.set_index('query')[['base', 'tuned', 'change']].map('{:.2f}'.format).rename_axis(None)
     picked = {'Gained most': rows[rows.change > 0].iloc[::-1].head(n), 'Lost most': rows[rows.change < 0].head(n)}
     return {k: shown(d) for k, d in picked.items() if len(d)}
 
 def _unit(result: dict) -> str:
     return result['unit'] + (f" of at most {result['chunk_size']} characters, overlap {result['chunk_overlap']}" if 'chunk_size' in result else '')
 
-# %% ../nbs/06c_report.ipynb #c2362ba5
+# %% ../nbs/06c_report.ipynb #82070d79
 def _png(fig: Figure) -> bytes:
     buffer = io.BytesIO(); fig.savefig(buffer, format='png', dpi=110)
     return buffer.getvalue()
@@ -185,7 +185,7 @@ def write_html(
                             f"{made.get('threads', '?')} threads", *made.get('gpus', [])]))
     with replacing(Path(path)) as tmp: tmp.write_text(text, encoding='utf-8')
 
-# %% ../nbs/06c_report.ipynb #1feaf4dc
+# %% ../nbs/06c_report.ipynb #b56b8a0a
 def write_report(
     result: dict,  # what `evaluate` returns
     out: str | Path,  # an existing folder
