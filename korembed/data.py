@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Iterator, Literal, NamedTuple
 from datasets import Dataset, DatasetDict, Features, Value
-from .text import (Chunk, InputError, chunk_text, clean_text, decode, html_to_text, nfc, read_text, replacing,
+from .text import (Chunk, InputError, chunk_text, decode, html_to_text, nfc, read_text, replacing,
                            write_json)
 
 # %% ../nbs/01_data.ipynb #553e9a59

@@ -7,7 +7,7 @@ __all__ = ['lengths', 'question_type', 'question_types', 'answer_position', 'que
            'collisions', 'korean_font', 'plot_eda', 'eda']
 
 # %% ../nbs/00_eda.ipynb #b6ceb4c6
-import importlib.util, json, math, re
+import importlib.util, math, re
 from collections import Counter
 from pathlib import Path
 from typing import Sequence

@@ -16,7 +16,7 @@ from chromadb.errors import NotFoundError
 from filelock import FileLock, Timeout
 from sentence_transformers import SentenceTransformer
 from .data import hash_text, read_qa
-from .model import Embedder, chunk_limit, count_tokens, load_model
+from .model import Embedder, chunk_limit, count_tokens
 from .text import InputError, chunk_text, clean_text, html_to_text, read_text
 
 # %% ../nbs/04_indexing.ipynb #a9fadc87

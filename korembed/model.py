@@ -8,7 +8,7 @@ __all__ = ['PROMPTS', 'offline_path', 'parse_prompts', 'find_prompts', 'pick_dev
            'Embedder']
 
 # %% ../nbs/02_model.ipynb #e4876e2f
-import hashlib, json, os, re, tempfile, warnings
+import hashlib, json, os, re, warnings
 from importlib.util import find_spec
 from pathlib import Path
 import numpy as np, pandas as pd, torch

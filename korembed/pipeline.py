@@ -14,7 +14,7 @@ from .evaluation import evaluate
 from .indexing import FINETUNED, ORIGINAL, index, read_documents
 from .judge import judge
 from .model import load_model
-from .report import summary_table, verdict_line, write_report
+from .report import write_report
 from .retrieval import compare
 from .text import InputError, write_json
 from .training import TrainingConfig, train

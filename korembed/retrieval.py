@@ -7,7 +7,7 @@ __all__ = ['Run', 'rank_dense', 'rank_bm25', 'fuse', 'search', 'compare']
 
 # %% ../nbs/05_retrieval.ipynb #1be973ba
 from pathlib import Path
-import numpy as np, pandas as pd
+import pandas as pd
 from sentence_transformers import SentenceTransformer
 from .indexing import FINETUNED, ORIGINAL, as_embedder, check_maker, open_collection
 from .lexical import BM25

@@ -6,11 +6,11 @@
 __all__ = ['RUNS', 'new_run', 'latest_run', 'model_of', 'circumstances', 'read_run']
 
 # %% ../nbs/03b_runs.ipynb #3a6f50ec
-import json, os, platform, sys
+import json, os, platform
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from .text import InputError, read_text, write_json
+from .text import InputError, read_text
 
 # %% ../nbs/03b_runs.ipynb #a97f83ee
 RUNS = Path('logs/tensorboard')

@@ -1,7 +1,6 @@
 "submission/complete_pipeline.ipynb from end to end, as it stands and on the setting of a GPU machine with stand-ins."
-import json, os, shutil, zipfile
-from pathlib import Path
-import nbformat, numpy as np, pytest
+import json, zipfile
+import nbformat, pytest
 from nbclient import NotebookClient
 from openai_server import serve
 from korembed.data import sample_path
