@@ -15,7 +15,8 @@ import numpy as np, pandas as pd, torch
 from peft import LoraConfig, PeftModel, TaskType
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
-from huggingface_hub.utils import enable_progress_bars
+from huggingface_hub import constants, try_to_load_from_cache
+from huggingface_hub.utils import enable_progress_bars, get_session
 from sentence_transformers import SentenceTransformer
 from transformers.utils import logging as transformers_logging
 from .text import InputError, replacing, write_json
@@ -105,9 +106,17 @@ def _show_downloads_only() -> None:
     "Bars of downloads stay; those of copying weights, gone in a blink, do not."
     if transformers_logging.is_progress_bar_enabled(): transformers_logging.disable_progress_bar(); enable_progress_bars()
 
+def _check_hub(name: str) -> None:
+    "Ten seconds, not the minute of retries that the loader would take without a network."
+    if any(try_to_load_from_cache(n, 'config.json') for n in (name, f'sentence-transformers/{name}')): return
+    try: get_session().head(constants.ENDPOINT, timeout=10)
+    except Exception as e: raise OSError('the hub does not answer') from e   # its HTTP library differs by version
+
 def _load(source: str, device: str) -> SentenceTransformer:
     _show_downloads_only()
-    try: return SentenceTransformer(source, device=device)
+    try:
+        if not os.path.isdir(source): _check_hub(source)
+        return SentenceTransformer(source, device=device)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as e:
         if os.path.isdir(source):
             raise InputError(f'{source}: not a model that sentence-transformers can load ({str(e).splitlines()[0][:160]})') from e

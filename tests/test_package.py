@@ -85,6 +85,16 @@ def test_stored_notebooks_are_whole(root):
         assert not place.search(text), (path.name, place.search(text))
         assert path.stat().st_size < 400_000, path.name
 
+def test_cells_that_import_do_nothing_else(root):
+    "The pages of the docs are made by running such cells alone."
+    for path in pages(root):
+        if path.parent.name != 'nbs': continue
+        for cell in json.loads(path.read_text(encoding='utf-8'))['cells']:
+            source = ''.join(l for l in cell['source'] if not l.startswith('%'))
+            if cell['cell_type'] != 'code' or 'nbdev_export()' in source: continue
+            kinds = {isinstance(n, (ast.Import, ast.ImportFrom)) for n in ast.parse(source).body}
+            assert len(kinds) <= 1, (path.name, source)
+
 def test_readme_is_short_and_its_links_exist(root):
     text = (root/'README.md').read_text(encoding='utf-8')
     assert 500 < len(text.encode()) <= 8192

@@ -93,10 +93,6 @@ def test_real_setting_with_stand_ins(root, tmp_path, monkeypatch):
     saved = json.loads((out/'model'/'config_sentence_transformers.json').read_text(encoding='utf-8'))
     assert saved['prompts']['query'] == 'query: ' and saved['prompts']['document'] == 'passage: '   # found by the folder's name
 
-def test_xlmr_without_prompts_is_warned_of(tmp_path):
-    from korembed.model import load_model
-    with pytest.warns(UserWarning, match='--prompts e5'): load_model(str(xlmr(tmp_path/'some-encoder')), device='cpu')
-
 def test_same_machine_same_numbers(tmp_path):
     made = [train(sample_path('train/html.json'), tmp_path/n, model_name='offline', max_steps=3, batch_size=8, log_every_n_steps=1,
                   eval_samples=10, device='cpu') for n in 'ab']
