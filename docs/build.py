@@ -1,18 +1,36 @@
 "The pages: notebooks as nbdev processes them, through Sphinx, into _docs."
-import os, shutil, subprocess, sys
+import os, re, shutil, subprocess, sys
 from pathlib import Path
+import nbformat
 
 root = Path(__file__).resolve().parent.parent
-os.chdir(root)
+os.chdir(root)   # nbdev finds its settings from here
 from nbdev.serve import proc_nbs
+
+def for_sphinx(path: Path) -> None:
+    "Front matter becomes a heading; cells that only print documentation lose their source."
+    nb = nbformat.read(path, as_version=4)
+    for cell in nb.cells:
+        if cell.cell_type == 'raw':
+            said = dict(re.findall(r'^(title|description): *"?(.*?)"?$', cell.source, re.M))
+            cell.cell_type, cell.source = 'markdown', f"# {said.get('title', path.stem)}\n\n> {said.get('description', '')}"
+        elif cell.source.startswith('#| echo: false'): cell.metadata['tags'] = ['remove-input']
+        cell.source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.M)
+    nbformat.write(nb, path)
+
+def index(pages: Path) -> str:
+    "The README, with the pages behind it."
+    text = (root/'README.md').read_text(encoding='utf-8')
+    text = re.sub(r'\]\(nbs/', '](', text)
+    text = re.sub(r'\]\((?!https?:|[\w-]+\.ipynb)([^)]+)\)', r'](../\1)', text)
+    names = sorted(p.stem for p in pages.glob('[0-9]*.ipynb'))
+    return '\n'.join([text, '```{toctree}', ':maxdepth: 1', ':hidden:', '', *names, 'complete_pipeline', '```', ''])
 
 if __name__ == '__main__':
     pages = Path(proc_nbs(n_workers=0, force=True))
-    names = sorted(p.stem for p in pages.glob('[0-9]*.ipynb'))
-    toc = '\n'.join(['```{toctree}', ':maxdepth: 1', ':hidden:', '', *names, '```', ''])
-    shutil.copy(root/'docs'/'conf.py', pages)
-    # the index page is the README with the list of notebooks behind it
     (pages/'index.ipynb').unlink(missing_ok=True)
-    text = (root/'README.md').read_text(encoding='utf-8').replace('](nbs/', '](').replace('](submission/', '](../submission/')
-    (pages/'index.md').write_text(text + '\n' + toc, encoding='utf-8')
+    shutil.copy(root/'submission'/'complete_pipeline.ipynb', pages)
+    shutil.copy(root/'docs'/'conf.py', pages)
+    for path in pages.glob('*.ipynb'): for_sphinx(path)
+    (pages/'index.md').write_text(index(pages).replace('](../submission/complete_pipeline.ipynb)', '](complete_pipeline.ipynb)'), encoding='utf-8')
     sys.exit(subprocess.run([sys.executable, '-m', 'sphinx', '-q', '-b', 'html', str(pages), '_docs']).returncode)

@@ -7,4 +7,4 @@ html_theme = 'sphinx_book_theme'
 html_theme_options = dict(show_toc_level=2, use_download_button=False)
 exclude_patterns = ['_docs', '**.ipynb_checkpoints', '*.py']
 language = 'en'
-suppress_warnings = ['myst.header', 'myst.xref_missing', 'misc.highlighting_failure']
+suppress_warnings = ['docutils', 'myst.header', 'myst.xref_missing', 'misc.highlighting_failure']

@@ -43,9 +43,11 @@ _e5 = re.compile(r'(^|[/\\_-])(multilingual-)?e5([/\\_.-]|$)', re.I)
 
 def _prompt_family(name: str) -> str | None: return 'e5' if _e5.search(name) else None
 
-def _model_card(folder: Path) -> str:
-    card = folder/'README.md'
-    return card.read_text(encoding='utf-8', errors='replace') if card.is_file() else ''
+def _named(folder: Path, file: str, pattern: str) -> str:
+    "The base that a model folder's own file names, without the folders of its author."
+    text = (folder/file).read_text(encoding='utf-8', errors='replace') if (folder/file).is_file() else ''
+    found = re.search(pattern, text, re.M)
+    return '/'.join(re.split(r'[/\\]', found[1])[-2:]) if found else ''
 
 # %% ../nbs/02_model.ipynb #10ad86d9
 def parse_prompts(
@@ -61,17 +63,19 @@ def parse_prompts(
 # %% ../nbs/02_model.ipynb #c7817202
 def find_prompts(
     model: SentenceTransformer,  # a loaded model
-    name: str,  # the name or folder it was loaded from
+    name: str,  # the folder, or the name on the hub, that it was loaded from
     prompts: str | dict | None = None,  # what the user said; comes first
 ) -> tuple[dict, str]:  # {'query', 'passage'}, and where they were found
     "The prompts this model wants."
     if said := parse_prompts(prompts): return said, 'option'
     own = model.prompts or {}
-    if own.get('query') or own.get('passage') or own.get('document'):
+    # a `passage` prompt, though empty, is one that korembed saved: it must be used as it was trained
+    if own.get('query') or own.get('document') or 'passage' in own:
         return {'query': own.get('query', ''), 'passage': own.get('passage') or own.get('document') or ''}, 'model'
     config = getattr(model[0], 'config', None)
-    card = re.search(r'^base_model:\s*\n?\s*-?\s*(\S+)', _model_card(Path(name)), re.M)
-    clues = {'_name_or_path': getattr(config, '_name_or_path', '') or '', 'model card': card[1] if card else '',
+    # read from the files: the loaded config's `_name_or_path` is the path it was loaded from
+    clues = {'_name_or_path': _named(Path(name), 'config.json', r'"_name_or_path":\s*"([^"]+)"'),
+             'model card': _named(Path(name), 'README.md', r'^base_model:\s*\n?\s*-?\s*(\S+)'),
              'folder name': Path(name).name if os.path.isdir(name) else name}
     for where, clue in clues.items():
         if family := _prompt_family(clue): return dict(PROMPTS[family]), where
@@ -108,7 +112,7 @@ def _show_downloads_only() -> None:
 
 def _check_hub(name: str) -> None:
     "Ten seconds, not the minute of retries that the loader would take without a network."
-    if any(try_to_load_from_cache(n, 'config.json') for n in (name, f'sentence-transformers/{name}')): return
+    if try_to_load_from_cache(name if '/' in name else f'sentence-transformers/{name}', 'config.json'): return
     try: get_session().head(constants.ENDPOINT, timeout=10)
     except Exception as e: raise OSError('the hub does not answer') from e   # its HTTP library differs by version
 
@@ -131,8 +135,9 @@ def load_model(
     max_seq_length: int | None = None,  # tokens; never more than the model can take
 ) -> SentenceTransformer:  # with `prompts` set for query, document and passage
     "Load an embedding model ready to encode questions and passages. Raises InputError."
-    model = _load(_source(name), pick_device(device))
-    found, where = find_prompts(model, name, prompts)
+    source = _source(name)
+    model = _load(source, pick_device(device))
+    found, where = find_prompts(model, source, prompts)
     model.prompts = {'query': found['query'], 'document': found['passage'], 'passage': found['passage']}
     model.prompts_from = where
     if max_seq_length: model.max_seq_length = min(max_seq_length, model.max_seq_length or max_seq_length)
@@ -251,7 +256,7 @@ def save_model(
             merged = model
             if _has_lora(model):
                 _save_adapter(model, tmp/'lora_weights', base_name)
-                merged = merge_lora(model, load_model(base_name, device=str(model.device)), tmp/'lora_weights')
+                merged = merge_lora(model, load_model(base_name, model.prompts, str(model.device)), tmp/'lora_weights')
                 check_merge(model, merged)
             merged.save_pretrained(str(tmp))
             for name, text in (extra or {}).items(): (tmp/name).write_text(text, encoding='utf-8')
