@@ -91,7 +91,8 @@ def data_prepare(
     from korembed.data import prepare
     m = prepare(_dataset(path), out, train_split, seed, positive, chunk_size, chunk_overlap)
     parts = ', '.join(f"{k}: {v['rows']} questions on {v['articles']} articles" for k, v in m['parts'].items())
-    _show(m, as_json, f"{m['pairs']} pairs in {out}\n{parts}\nrejected: {m['rejected'] or 'nothing'}\nin both parts: {m['overlap'] or 'nothing'}")
+    _show(m, as_json, f"{m['pairs']} pairs in {out}\n{parts}\nrejected: {m['rejected'] or 'nothing'}\n"
+                      f"in both parts: {m['overlap'] or 'nothing'}")
 
 # %% ../nbs/12_cli.ipynb #42738471
 @app.command()
@@ -126,9 +127,10 @@ def train(
     from korembed.runs import model_of
     from korembed.training import train as run
     made = run(_dataset(data), out, **given | dict(model_name=model_of(model_name)))
-    scores = [f"{k}: {made['metrics']['base'][k]:.4f} -> {made['metrics']['tuned'][k]:.4f}" for k in ('ndcg@10', 'recall@10', 'mrr@10')
-              ] if made['metrics'] else ['nothing was held out: no score']
-    _show(made, as_json, '\n'.join([f"{made['train_examples']} pairs, {made['seconds']['train']} s", *scores, f"Model: {Path(made['run'])/'model'}"]))
+    scores, keys = made['metrics'], ('ndcg@10', 'recall@10', 'mrr@10')
+    lines = [f"{k}: {scores['base'][k]:.4f} -> {scores['tuned'][k]:.4f}" for k in keys] if scores else ['nothing was held out: no score']
+    _show(made, as_json, '\n'.join([f"{made['train_examples']} pairs, {made['seconds']['train']} s", *lines,
+                                    f"Model: {Path(made['run'])/'model'}"]))
 
 # %% ../nbs/12_cli.ipynb #7986864f
 @app.command()
@@ -170,7 +172,8 @@ def search(
     from korembed.retrieval import compare as both, search as run
     from korembed.runs import model_of
     if compare: found = both(query, model_of(compare), model_of(model), db_path, top_k)
-    else: found = {'hits': run(query, model_of(model), collection or 'finetuned_embeddings', db_path, top_k, mode, prompts=prompts, device=device)}
+    else: found = {'hits': run(query, model_of(model), collection or 'finetuned_embeddings', db_path, top_k, mode, prompts=prompts,
+                               device=device)}
     rows = {k: h.to_dict('records') for k, h in found.items()}
     _show(dict(query=query) | rows, as_json, '\n\n'.join((f'{k}\n' if compare else '') + _hits_text(h) for k, h in found.items()))
 
@@ -191,14 +194,21 @@ def evaluate(
     "Score systems on labelled questions. Example: korembed evaluate --model offline --model latest --data dev.json"
     _quiet()
     from korembed.evaluation import evaluate as run
-    from korembed.report import summary_table, verdict_line, write_report
+    from korembed.report import cut_line, summary_table, verdict_line, write_report
     from korembed.runs import model_of
-    texts = _read_documents(documents)
-    result = run([model_of(m) for m in model], data, tuple(filter(None, with_.split(','))), unit, chunk_size, chunk_overlap, texts,
-                 prompts, device, seed) | dict(command='korembed evaluate ' + ' '.join(f'--model {m}' for m in model) + f' --data {data.name}')
+    result = run([model_of(m) for m in model], data, tuple(filter(None, with_.split(','))), unit, chunk_size, chunk_overlap,
+                 _read_documents(documents), prompts, device, seed) | dict(
+                     command=_typed(model, data, with_, unit, chunk_size, chunk_overlap, documents, seed))
     if out: out.mkdir(parents=True, exist_ok=True); write_report(result, out)
     held = f"{result['taken_out']} left out because a model was trained on them\n" if result['taken_out'] else ''
-    _show(result, as_json, f'{held}{summary_table(result).to_string()}\n\n{verdict_line(result)}')
+    _show(result, as_json, f'{held}{summary_table(result).to_string()}\n\n{verdict_line(result)}\n{cut_line(result)}'.rstrip())
+
+def _typed(model, data, with_, unit, chunk_size, chunk_overlap, documents, seed) -> str:
+    "The command to repeat it, without the folders of this machine."
+    size = f' --chunk-size {chunk_size} --chunk-overlap {chunk_overlap}' if unit == 'chunk' else ''
+    texts = ''.join(f' --documents {d.name}' for d in documents or [])
+    models = ''.join(f' --model {m}' for m in model)
+    return f"korembed evaluate{models} --data {data.name} --with '{with_}' --unit {unit}{size}{texts} --seed {seed}"
 
 def _read_documents(paths: Optional[list[Path]]) -> Optional[dict]:
     if not paths: return None

@@ -66,8 +66,9 @@ def training_info(
     made: dict,  # what `train` returns
 ) -> dict:  # what a reader of the papers wants to know of it
     "The training in short."
-    keep = 'base config setting data held_out_articles train_examples eval_examples cut lora metrics seconds pairs_per_second made_with'.split()
-    return {k: made[k] for k in keep}
+    keep = ('base config setting data held_out_articles train_examples eval_examples cut lora metrics seconds '
+            'pairs_per_second made_with')
+    return {k: made[k] for k in keep.split()}
 
 def move_model(
     out: Path,  # a submission with a finished training in `run`

@@ -151,7 +151,8 @@ def _arguments(c: TrainingConfig, model: SentenceTransformer, pairs: Dataset, ou
     return SentenceTransformerTrainingArguments(
         output_dir=str(out), num_train_epochs=c.num_epochs, max_steps=c.max_steps, learning_rate=c.learning_rate,
         per_device_train_batch_size=c.batch_size, warmup_steps=c.warmup_steps, seed=c.seed, logging_steps=c.log_every_n_steps,
-        logging_first_step=True, logging_nan_inf_filter=False, batch_sampler=batch_sampler(pairs), prompts=prompts if any(prompts.values()) else None,
+        logging_first_step=True, logging_nan_inf_filter=False, batch_sampler=batch_sampler(pairs),
+        prompts=prompts if any(prompts.values()) else None,
         bf16=precision == 'bf16', fp16=precision == 'fp16', use_cpu=device == 'cpu', dataloader_pin_memory=device == 'cuda',
         save_strategy='no', eval_strategy='no', report_to='none', disable_tqdm=True)
 
