@@ -8,7 +8,6 @@ __all__ = ['InputError', 'replacing', 'write_text', 'write_json', 'nfc', 'decode
 
 # %% ../nbs/01a_text.ipynb #5a6ca744
 import codecs, errno, json, os, re, shutil, tempfile, unicodedata
-from bisect import bisect_left
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, NamedTuple, Sequence
@@ -135,37 +134,21 @@ def clean_text(
     while (cleaner := _clean_once(text)) != text: text = cleaner
     return text
 
-# %% ../nbs/01a_text.ipynb #98da86dc
-_gaps = ('', ' ', '\n', '\n\n', ' | ')   # what parts two words, weak to strong
+# %% ../nbs/01a_text.ipynb #92875971
+_nonchars = re.compile('[\ufdd0-\ufdef\ud800-\udfff]')   # not for interchange; half a character
+_as_entity = re.compile('&(?=#(?:x0*fd[de]|0*649[789]|0*6500[0-7]))', re.I)
 
-class _Writer:
-    "Text as it grows, and where in it the marks fell."
-    def __init__(self) -> None:
-        self.parts, self.size, self.gap, self.dash = [], 0, '', ''
-        self.at, self.waiting, self.rows = {}, [], {}
+def _plain(html: str) -> str:
+    "The page without characters that would be taken for signs, or cannot be written; as long as before."
+    if '&#' in html: html = _as_entity.sub('\ufffd', html)
+    try: data = html.encode()
+    except UnicodeEncodeError: return _nonchars.sub('\ufffd', html)
+    # looking for two bytes is ten times as fast as for the characters
+    return _nonchars.sub('\ufffd', html) if b'\xef\xb7' in data else html
+_para, _line, _cell, _row, _row_end, _item, _item_end, _table, _at = (chr(0xfdd0 + i) for i in range(9))
 
-    def part(self, gap: str) -> None:
-        if _gaps.index(gap) > _gaps.index(self.gap): self.gap = gap
-
-    def text(self, raw: str) -> None:
-        words = nfc(raw).split()
-        if raw[:1].isspace(): self.part(' ')
-        if words and words != ['[편집]']: self._add(' '.join(words))
-        if raw[-1:].isspace(): self.part(' ')
-
-    def _add(self, text: str) -> None:
-        gap = (self.gap if self.size else '') + self.dash
-        start = self.size + len(gap)
-        self.at |= {m: start for m in self.waiting}   # a span begins where the next content does
-        self.parts += [gap, text]
-        self.size, self.gap, self.dash, self.waiting = start + len(text), '', '', []
-
-    def mark(self, name: str) -> None:
-        if name.endswith('s'): self.waiting.append(name)
-        else: self.at[name] = self.size
-
-# %% ../nbs/01a_text.ipynb #cf04852a
-_unread = {'script', 'style', 'noscript', 'template', 'title', 'textarea', 'iframe', 'xmp', 'noembed', 'noframes'}
+# %% ../nbs/01a_text.ipynb #4581fb17
+_unread = 'script,style,noscript,template:not([korembed]),title,textarea,iframe,xmp,noembed,noframes,.mw-editsection'
 _footnote = re.compile(r'(?:\[[^\[\]]{1,10}\])+')
 
 def _brief(node: LexborNode) -> str:
@@ -178,88 +161,118 @@ def _brief(node: LexborNode) -> str:
         if n.is_text_node: said += n.text_content or ''
     return said.strip() if not any(todo) else ''
 
-# %% ../nbs/01a_text.ipynb #c0d82d0d
-def _is_noise(node: LexborNode) -> bool:
-    if node.tag in _unread or 'mw-editsection' in (node.attributes.get('class') or ''): return True
-    if node.tag == 'sup': return bool(_footnote.fullmatch(_brief(node)))
-    return node.tag in ('span', 'a', 'small') and bool(_residue.fullmatch(_brief(node)))
+# %% ../nbs/01a_text.ipynb #c0444429
+def _drop(nodes: list[LexborNode]) -> None:
+    for n in reversed(nodes): n.decompose()
 
-# %% ../nbs/01a_text.ipynb #92898b35
-_apart = {'p', 'table', 'ul', 'ol', 'dl', 'h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'blockquote', 'pre'}
-_blocks = _apart | {'div', 'section', 'article', 'dd', 'dt', 'li', 'tr', 'caption', 'br', 'hr', 'figure', 'figcaption',
-                    'thead', 'tbody', 'tfoot', 'header', 'footer', 'main', 'nav', 'aside', 'form', 'address', 'details'}
+def _drop_noise(tree: LexborHTMLParser) -> None:
+    _drop(tree.css(_unread))
+    _drop([n for n in tree.css('sup') if _footnote.fullmatch(_brief(n))])
+    if not _residue.search(tree.root.text()): return
+    _drop([n for n in tree.css('span,a,small,b,i') if _residue.fullmatch(_brief(n))])
 
-def _edge(node: LexborNode, out: _Writer) -> None:
-    "The line break at both ends of a block."
-    if node.tag not in _blocks: return
-    if node.tag in ('tr', 'table') and out.gap == ' | ': out.gap = ''
-    out.part('\n\n' if node.tag in _apart else '\n')
+# %% ../nbs/01a_text.ipynb #4d28a728
+_around = dict.fromkeys('p ul ol dl h1 h2 h3 h4 h5 h6 blockquote pre'.split(), (_para, _para)) | dict.fromkeys(
+    'div section article dd dt caption br hr figure figcaption thead tbody tfoot header footer main nav aside form address '
+    'details'.split(), (_line, _line)) | dict(
+    table=(_table, _table), tr=(_row, _row_end), td=(_cell, ''), th=(_cell, ''), li=(_item, _item_end))
+_blocks = ','.join(_around)
 
-# %% ../nbs/01a_text.ipynb #205268bd
-def _enter(node: LexborNode, out: _Writer) -> None:
-    _edge(node, out)
-    if node.tag == 'tr': out.rows[node.mem_id] = out.size
-    elif node.tag in ('td', 'th') and out.size > out.rows.get(node.parent.mem_id, out.size): out.gap = ' | '
-    elif node.tag == 'li': out.dash = '- '
+def _set_signs(tree: LexborHTMLParser) -> None:
+    for n in tree.css(_blocks):
+        before, after = _around[n.tag]
+        n.insert_before(before)
+        if after: n.insert_after(after)
+    for n in tree.css('template'): n.replace_with(f"{_at}{n.attributes['korembed']}{_at}")
 
-def _leave(node: LexborNode, out: _Writer) -> None:
-    _edge(node, out)
-    if node.tag == 'tr' and out.size > out.rows[node.mem_id]: out.gap = '\n'   # a paragraph in a cell parts no rows
-    elif node.tag == 'li': out.dash = ''   # an empty item leaves no dash
+# %% ../nbs/01a_text.ipynb #da07c77a
+_gaps = ('', ' ', '\n', '\n\n', ' | ')   # what parts two words, weak to strong; the writer keeps the number
 
-# %% ../nbs/01a_text.ipynb #326f9c49
-def _children(node: LexborNode) -> list[LexborNode]:
-    found, child = [], node.child
-    while child is not None: found.append(child); child = child.next
-    return found
+class _Writer:
+    "Text as it grows, and where in it the spans begin and end."
+    def __init__(self) -> None:
+        self.parts, self.size, self.gap, self.dash = [], 0, 0, ''
+        self.at, self.waiting, self.rows = {}, [], []
 
-# %% ../nbs/01a_text.ipynb #afab5c46
-def _write(document: LexborNode, out: _Writer) -> None:
-    stack = [(document, False)]
-    while stack:
-        node, leaving = stack.pop()
-        if leaving: _leave(node, out)
-        elif node.is_text_node: out.text(node.text_content or '')
-        elif node.is_comment_node:
-            if re.fullmatch(r'k\d+[se]', node.comment_content or ''): out.mark(node.comment_content)
-        elif not (node.is_element_node and _is_noise(node)):
-            if node.is_element_node: _enter(node, out); stack.append((node, True))
-            stack += [(c, False) for c in reversed(_children(node))]
+    def text(self, raw: str) -> None:
+        if raw[0].isspace(): self.gap = self.gap or 1
+        if not (words := ' '.join(raw.split())): return
+        gap = (_gaps[self.gap] if self.size else '') + self.dash
+        start = self.size + len(gap)
+        for m in self.waiting: self.at[m] = start   # a span begins where the next content does
+        self.parts += [gap, words]
+        self.size, self.gap, self.dash, self.waiting = start + len(words), int(raw[-1].isspace()), '', []
 
-# %% ../nbs/01a_text.ipynb #1e0a1de9
+    def span(self, name: str) -> None:
+        if name.endswith('s'): self.waiting.append(name)
+        else: self.at[name] = self.size
+
+    def sign(self, sign: str) -> None:
+        if sign == _cell:
+            if self.rows and self.size > self.rows[-1]: self.gap = 4
+            return
+        if self.gap == 4 and sign in (_row, _row_end, _table): self.gap = 0
+        self.gap = max(self.gap, 3 if sign in (_para, _table) else 2)
+        if sign == _row: self.rows.append(self.size)
+        elif sign == _row_end and self.rows and self.size > self.rows.pop(): self.gap = 2
+        elif sign in (_item, _item_end): self.dash = '- ' if sign == _item else ''
+
+# %% ../nbs/01a_text.ipynb #20dbfda1
+_sign = re.compile(f'([{_para}-{_at}])')
+
+def _write(raw: str) -> _Writer:
+    "Readable text from text with signs."
+    out, pieces, in_name = _Writer(), _sign.split(raw), False   # a span's name stands between two signs
+    for text, sign in zip(pieces[::2], [*pieces[1::2], '']):
+        if in_name: out.span(text)
+        elif text: out.text(text)
+        if sign == _at: in_name = not in_name
+        elif sign: out.sign(sign)
+    return out
+
+# %% ../nbs/01a_text.ipynb #c0def7fa
 _opaque = re.compile(r"""<!--.*?(?:-->|\Z)
     | <(script|style|noscript|textarea|title|iframe|xmp|noembed|noframes)(?=[\s/>]).*?(?:</\1\s*>|\Z)
     | <[a-z/!?](?:[^>=]|=\s*"[^"]*"?|=\s*'[^']*'?|=)*+>?
     | &\#?[a-z0-9]{1,32};""", re.X | re.S | re.I)
 
-def _placeable(html: str, spans: Sequence[tuple[int, int]]) -> list[int]:
-    "Numbers of the spans both ends of which a comment can mark."
-    opaque = [m.span() for m in _opaque.finditer(html)] if spans else []
-    starts = [s for s, _ in opaque]
-    def free(p: int) -> bool:
-        i = bisect_left(starts, p) - 1
-        return i < 0 or p >= opaque[i][1]
-    return [i for i, (s, e) in enumerate(spans) if 0 <= s < e <= len(html) and free(s) and free(e)]
+def _free_by_scan(html: str, p: int) -> bool:
+    for m in _opaque.finditer(html):
+        if m.end() > p: return p <= m.start()
+    return True
 
-# %% ../nbs/01a_text.ipynb #d644f676
+def _free(html: str, p: int) -> bool:
+    "May an element be put at position p?"
+    tag, comment, entity = html.rfind('<', 0, p), html.rfind('<!--', 0, p), html.rfind('&', max(0, p - 34), p)
+    if comment >= 0 and not 0 <= html.find('-->', comment + 2) <= p - 3: return False
+    if entity >= 0 and re.fullmatch(r'&\#?[a-zA-Z0-9]*', html[entity:p]): return False
+    if re.match('[a-zA-Z/!?]', html[tag + 1:tag + 2]) and tag >= 0 and not 0 <= html.find('>', tag) < p: return False
+    since = html.rfind('>', 0, p)
+    return not re.search('["\']', html[since + 1:p]) or _free_by_scan(html, p)
+
+# %% ../nbs/01a_text.ipynb #be1a9324
 def _marked(html: str, spans: Sequence[tuple[int, int]]) -> str:
-    "The page with a comment at both ends of each span; where one ends and one begins, the end comes first."
-    marks = sorted(m for i in _placeable(html, spans) for m in ((spans[i][1], 0, f'k{i}e'), (spans[i][0], 1, f'k{i}s')))
+    "The page with a template at both ends of each span; where one ends and one begins, the end comes first."
+    ends = [(i, s, e) for i, (s, e) in enumerate(spans) if 0 <= s < e <= len(html) and _free(html, s) and _free(html, e)]
+    marks = sorted(m for i, s, e in ends for m in ((e, 0, f'{i}e'), (s, 1, f'{i}s')))
     cuts = [0, *(p for p, _, _ in marks), len(html)]
-    names = [*(f'<!--{name}-->' for _, _, name in marks), '']
+    names = [*(f'<template korembed={name}></template>' for _, _, name in marks), '']
     return ''.join(html[a:b] + name for a, b, name in zip(cuts, cuts[1:], names))
 
-# %% ../nbs/01a_text.ipynb #e4b1fda2
+# %% ../nbs/01a_text.ipynb #f680f363
 def html_to_text(
     html: str,  # a page or a piece of one
     spans: Sequence[tuple[int, int]] = (),  # (start, end) in `html`, characters
 ) -> tuple[str, list[tuple[int, int] | None]]:  # text; where each span stands in it, None if it cannot be placed
     "Text of a page: scripts, edit links and footnote marks gone, cells parted by bars, items by dashes."
-    out, root = _Writer(), LexborHTMLParser(_marked(html, spans).replace('\x00', '')).root
-    if root is not None: _write(root.parent or root, out)
+    tree = LexborHTMLParser(_marked(_plain(html), spans).replace('\x00', ''))
+    if tree.root is None: return '', [None] * len(spans)
+    _drop_noise(tree)
+    _set_signs(tree)
+    out = _write(tree.root.text())
     text, at = ''.join(out.parts), out.at
     if not unicodedata.is_normalized('NFC', text): text, at = nfc(text), {m: len(nfc(text[:p])) for m, p in at.items()}
-    found = [(at.get(f'k{i}s', len(text)), at.get(f'k{i}e', 0)) for i in range(len(spans))]
+    found = [(at.get(f'{i}s', len(text)), at.get(f'{i}e', 0)) for i in range(len(spans))]
     return text, [(s, e) if s < e else None for s, e in found]
 
 # %% ../nbs/01a_text.ipynb #7f8f4f95
