@@ -67,13 +67,26 @@ def _dataset(path: Optional[Path]) -> Path:
 
 _Path = Annotated[Optional[Path], typer.Argument(help='A QA file, a folder of them or a zip; DATASET_ROOT by default.')]
 
+_Format = Annotated[Optional[str], typer.Option(help='korquad-1.0, korquad-2.1, qa-jsonl, qa-json, csv, parquet or llamaindex; '
+                                                     'by content by default.')]
+_Columns = Annotated[Optional[str], typer.Option(help='Names in a table or in lines: question=Q,answer=A,context=C.')]
+
+def _mapping(columns: Optional[str]) -> Optional[dict]:
+    "question=Q,answer=A as a dictionary."
+    if not columns: return None
+    pairs = [c.split('=', 1) for c in columns.split(',')]
+    known = 'question answer context negatives title id source'.split()
+    if any(len(p) < 2 or p[0].strip() not in known for p in pairs):
+        raise InputError(f'--columns {columns}: write question=NAME,answer=NAME with names from {", ".join(known)}')
+    return {k.strip(): v.strip() for k, v in pairs}
+
 @data_app.command('describe')
-def data_describe(path: _Path = None, as_json: _Json = False):
+def data_describe(path: _Path = None, format: _Format = None, columns: _Columns = None, as_json: _Json = False):
     "What is in a file, counted. Example: korembed data describe KorQuAD_v1.0_dev.json"
     _quiet()
     from korembed.data import describe
-    d = describe(_dataset(path))
-    lines = [f"{d['format']}: {d['rows']} questions, {d['passages']} passages, {d['articles']} articles"]
+    d = describe(_dataset(path), format, _mapping(columns))
+    lines = [f"{d['format']}: {d['rows']} questions, {d['passages']} passages, {d['articles'] or 'no'} articles"]
     _show(d, as_json, '\n'.join(lines + [f'rejected, {k}: {n}' for k, n in d['rejected'].items()] + d['warnings']))
 
 # %% ../nbs/12_cli.ipynb #5aa75af5
@@ -84,15 +97,15 @@ def data_prepare(
     train_split: Annotated[float, typer.Option(help='Share of the questions to train on.')] = .9,
     seed: Annotated[int, typer.Option(help='Which articles are held out.')] = 42,
     positive: Annotated[str, typer.Option(help='passage, answer or context.')] = 'passage',
-    chunk_size: _Size = 512, chunk_overlap: _Overlap = 50, as_json: _Json = False,
+    chunk_size: _Size = 512, chunk_overlap: _Overlap = 50, format: _Format = None, columns: _Columns = None, as_json: _Json = False,
 ):
     "Read, split by article, pair and write down. Example: korembed data prepare questions.json --out prepared"
     _quiet()
     from korembed.data import prepare
-    m = prepare(_dataset(path), out, train_split, seed, positive, chunk_size, chunk_overlap)
+    m = prepare(_dataset(path), out, train_split, seed, positive, chunk_size, chunk_overlap, format, _mapping(columns))
     parts = ', '.join(f"{k}: {v['rows']} questions on {v['articles']} articles" for k, v in m['parts'].items())
     _show(m, as_json, f"{m['pairs']} pairs in {out}\n{parts}\nrejected: {m['rejected'] or 'nothing'}\n"
-                      f"in both parts: {m['overlap'] or 'nothing'}")
+                      f"in both parts: {m['overlap'] if any(m['overlap'].values()) else 'nothing'}")
 
 # %% ../nbs/12_cli.ipynb #42738471
 @app.command()

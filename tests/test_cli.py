@@ -96,7 +96,7 @@ def write(path, text): path.write_text(text, encoding='utf-8'); return path.name
 NO_ANSWER = dict(data=[dict(title='가', paragraphs=[dict(context='글', qas=[dict(id='1', question='무엇?', answers=[])])])])
 
 @pytest.mark.parametrize('content,says', [
-    (None, ['no such file', 'bad.json']), ('', ['bad.json']), ('[1]', ['bad.json', 'not a KorQuAD file']), ('{"a": ', ['bad.json', 'line 1']),
+    (None, ['no such file', 'bad.json']), ('', ['bad.json']), ('[1]', ['bad.json', 'no questions were found']), ('{"a": ', ['bad.json', 'line 1']),
     (json.dumps(NO_ANSWER), ['bad.json', 'no usable question', 'no answer']), ('{"data": []}', ['bad.json'])])
 @pytest.mark.parametrize('command', [('train', '--model', 'offline', '--out', 'out'), ('data', 'describe'), ('data', 'prepare', '--out', 'out'),
                                      ('evaluate', '--model', 'offline', '--out', 'out', '--data')])

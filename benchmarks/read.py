@@ -1,0 +1,154 @@
+"""Reading KorQuAD 2.1: korembed against a plain reader, in one run.
+
+Writes files of that shape from the project's own text (HTML `context` and `raw_html` of some 60 KB an article), then loads,
+cleans and pairs them in processes of their own. The plain reader: json.load in a pool of two processes, all articles kept,
+cleaning by regular expressions once for each article. Usage: python benchmarks/read.py [ARTICLES]
+"""
+import html, json, os, random, re, resource, subprocess, sys, tempfile, time, urllib.parse
+from multiprocessing import Pool
+from pathlib import Path
+
+SIZE = 60_000   # characters of HTML in an article; the real ones have about as many
+
+def _link(title: str) -> str: return f'<a href="/wiki/{urllib.parse.quote(title)}" title="{title}">{title}</a>'
+
+def _paragraph(text: str, rng: random.Random) -> str:
+    "The text with links and footnote marks, as a wiki has them."
+    words = []
+    for w in text.split(' '):
+        hangul = re.match('[가-힣]+', w)
+        if hangul and rng.random() < .12: w = _link(hangul.group()) + w[hangul.end():]
+        elif rng.random() < .02:
+            n = rng.randrange(1, 99)
+            w += f'<sup id="cite_ref-{n}" class="reference"><a href="#cite_note-{n}">[{n}]</a></sup>'
+        words.append(w)
+    return f'<p>{" ".join(words)}\n</p>\n'
+
+def _section(article: dict, n: int, titles: list[str], rng: random.Random) -> str:
+    title = article['title']
+    edit = (f'<span class="mw-editsection">[<a href="/w/index.php?title={urllib.parse.quote(title)}&amp;action=edit&amp;section={n}" '
+            'title="부분 편집">편집</a>]</span>')
+    items = ''.join(f'<li>{_link(rng.choice(titles))}: {rng.choice(titles)}</li>\n' for _ in range(4))
+    body = ''.join(_paragraph(p['context'], rng) for p in article['paragraphs'])
+    return f'<h2><span class="mw-headline" id="{urllib.parse.quote(title)}">{title}</span>{edit}</h2>\n{body}<ul>{items}</ul>\n'
+
+def _tail(titles: list[str], rng: random.Random) -> str:
+    "References and a navigation box."
+    notes = ''.join(f'<li id="cite_note-{n}"><span class="mw-cite-backlink"><a href="#cite_ref-{n}">↑</a></span> <span class="reference-text">'
+                    f'<a rel="nofollow" class="external text" href="http://example.org/{urllib.parse.quote(rng.choice(titles))}">'
+                    f'{rng.choice(titles)}</a></span></li>\n' for n in range(30))
+    boxes = ''.join(f'<tr><th scope="row" class="navbox-group">{rng.choice(titles)}</th><td class="navbox-list navbox-odd" style="text-align:left">'
+                    + ' · '.join(_link(rng.choice(titles)) for _ in range(8)) + '</td></tr>' for _ in range(8))
+    return f'<ol class="references">{notes}</ol><table class="navbox" style="border-spacing:0"><tbody>{boxes}</tbody></table>'
+
+def _questions(page: str, told: list[dict], name: str, rng: random.Random) -> list[dict]:
+    "Two questions whose answers stand in the page."
+    qas = []
+    for q in rng.sample(told, len(told)):
+        text = q['answers'][0]['text']
+        start = page.find(text)
+        if start >= 0 and len(qas) < 2:
+            answer = dict(text=text, answer_start=start, html_answer_start=start, html_answer_text=text)
+            qas.append(dict(id=f'{name}-{len(qas)}', question=q['question'], answer=answer))
+    return qas
+
+def article(source: list[dict], name: str, rng: random.Random) -> dict:
+    "One article in the shape of KorQuAD 2.1."
+    titles = [a['title'] for a in source]
+    rows = ''.join(f'<tr><th scope="row" style="white-space:nowrap">{_link("항목")} {n}</th><td style="padding:2px 4px">{rng.randrange(9999)} '
+                   f'{_link(rng.choice(titles))}</td></tr>' for n in range(12))
+    page = ['<html><head><title>글</title><script>var a = 1;</script></head><body class="mediawiki ltr"><div class="mw-parser-output">'
+            f'<table class="infobox" style="width:22em; font-size:90%"><tbody>{rows}</tbody></table>']
+    tail, size, told = _tail(titles, rng), len(page[0]), []
+    while size + len(tail) < SIZE:
+        a = rng.choice(source)
+        page.append(_section(a, len(page), titles, rng))
+        told += [q for p in a['paragraphs'] for q in p['qas']]
+        size += len(page[-1])
+    text = ''.join([*page, tail, '</div></body></html>'])
+    return dict(title=f'{source[0]["title"]} {name}', url='https://ko.wikipedia.org/wiki/x', context=text,
+                raw_html=text.replace('<body', '<!-- raw --><body'), qas=_questions(text, told, name, rng))
+
+def write_korquad21(folder: Path, articles: int, per_file: int = 250, seed: int = 0) -> list[Path]:
+    "Files of `per_file` articles each."
+    from korembed.data import sample_path
+    source = json.loads(sample_path('train/articles.json').read_text(encoding='utf-8'))['data']
+    rng, files = random.Random(seed), []
+    folder.mkdir(parents=True, exist_ok=True)
+    for n in range(0, articles, per_file):
+        data = [article(source, f'{n + i}', rng) for i in range(min(per_file, articles - n))]
+        files.append(folder/f'korquad2.1_train_{n // per_file:02}.json')
+        files[-1].write_text(json.dumps(dict(version='KorQuAD_2.1_train', data=data), ensure_ascii=False), encoding='utf-8')
+    return files
+
+# ---- the plain reader
+
+def _load(path: Path) -> list[dict]:
+    with open(path, encoding='utf-8') as f: return json.load(f)['data']
+
+def _clean(page: str) -> str:
+    page = re.sub(r'<(script|style)[^>]*>.*?</\1>', ' ', page, flags=re.S)
+    page = re.sub(r'<!--.*?-->', ' ', page, flags=re.S)
+    page = html.unescape(re.sub(r'<[^>]+>', ' ', page))
+    page = re.sub(r'\[\s*(?:편집|\d+)\s*\]', ' ', page)
+    return re.sub(r'\s+', ' ', page).strip()
+
+def plain(folder: Path) -> int:
+    "Pairs of question and the 512 characters around the answer."
+    with Pool(2) as pool: kept = [a for part in pool.map(_load, sorted(folder.glob('*.json')), chunksize=1) for a in part]
+    pairs = []
+    for a in kept:
+        text = _clean(a['context'])
+        for q in a['qas']:
+            at = text.find(_clean(q['answer']['text']))
+            if at >= 0: pairs.append((q['question'], text[max(0, at - 256):at + 256]))
+    return len(pairs)
+
+def ours(folder: Path) -> int:
+    from korembed.data import make_pairs, read_qa
+    return len(make_pairs(read_qa(folder)))
+
+def cached(folder: Path) -> int:
+    from korembed.data import read_qa
+    return len(read_qa(folder))
+
+# ---- each in a process of its own
+
+def _memory(pid: int) -> int:
+    "Bytes that a process and its children hold, shared pages counted once."
+    total, todo = 0, [pid]
+    while todo:
+        p = todo.pop()
+        try:
+            total += int(re.search(r'^Pss_Anon:\s+(\d+)', Path(f'/proc/{p}/smaps_rollup').read_text(), re.M)[1]) * 1024
+            todo += map(int, Path(f'/proc/{p}/task/{p}/children').read_text().split())
+        except OSError: pass   # it has ended
+    return total
+
+def measure(what: str, folder: Path) -> dict:
+    "Seconds of the work without imports, and the highest memory seen."
+    child = subprocess.Popen([sys.executable, __file__, '--run', what, str(folder)], stdout=subprocess.PIPE, text=True)
+    peak = 0
+    while child.poll() is None:
+        peak = max(peak, _memory(child.pid))
+        time.sleep(.02)
+    return json.loads(child.stdout.read()) | dict(memory=peak)
+
+def run(what: str, folder: Path) -> None:
+    if what != 'plain': import korembed.data   # noqa: F401
+    began = time.perf_counter()
+    pairs = globals()[what](folder)
+    print(json.dumps(dict(pairs=pairs, seconds=time.perf_counter() - began)))
+
+if __name__ == '__main__':
+    if '--run' in sys.argv: run(sys.argv[2], Path(sys.argv[3])); sys.exit()
+    articles = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    with tempfile.TemporaryDirectory() as tmp:
+        os.environ['KOREMBED_CACHE'] = f'{tmp}/cache'
+        files = write_korquad21(Path(tmp)/'data', articles)
+        got = {what: measure(what, Path(tmp)/'data') for what in ('plain', 'ours', 'cached')}
+        print(f'{articles} articles, {sum(f.stat().st_size for f in files) / 2**20:.0f} MiB in {len(files)} files')
+    for what, m in got.items(): print(f"{what:8} {m['pairs']:6} pairs {m['seconds']:8.2f} s {m['memory'] / 2**20:7.0f} MiB")
+    p, o, c = (got[w] for w in ('plain', 'ours', 'cached'))
+    print(f"speed, plain to ours {p['seconds'] / o['seconds']:.2f}; cached {p['seconds'] / c['seconds']:.0f}; "
+          f"memory, ours to plain {o['memory'] / p['memory']:.2f}")
