@@ -175,7 +175,7 @@ def _table_records(text: str) -> tuple[list[str], list[dict]]:
 def _check_columns(header: list[str], name: str, columns: dict | None) -> None:
     found = _fields(dict.fromkeys(header, 1), columns)
     if 'question' in found and found.keys() & {'answer', 'context'}: return
-    raise InputError(f'{name}: columns {", ".join(map(str, header))[:200]}: no question with answer or passage among them; '
+    raise InputError(f'{name}: columns {" ".join(", ".join(map(str, header)).split())[:200]}: no question with answer or passage among them; '
                      'name them with --columns question=NAME,answer=NAME,context=NAME')
 
 def _table_rows(data: bytes, name: str, columns: dict | None) -> Iterator[dict]:
@@ -214,7 +214,7 @@ def is_retrieval_json(
     obj: Any,  # what a JSON file holds
 ) -> bool:  # whether it is queries, corpus and relevant_docs
     "Is this LlamaIndex's form of a labelled set?"
-    return isinstance(obj, dict) and {'queries', 'corpus', 'relevant_docs'} <= obj.keys()
+    return isinstance(obj, dict) and all(isinstance(obj.get(k), dict) for k in ('queries', 'corpus', 'relevant_docs'))
 
 def set_rows(
     obj: dict,  # queries, corpus: {id: text}; relevant_docs: {query id: ids}
@@ -222,7 +222,8 @@ def set_rows(
 ) -> Iterator[dict]:
     "Rows and rejects of {queries, corpus, relevant_docs}: a row for each right document."
     for q, text in obj['queries'].items():
-        right = [d for d in obj['relevant_docs'].get(q, ()) if d in obj['corpus']]
+        ids = obj['relevant_docs'].get(q)
+        right = [d for d in ids if isinstance(d, str) and d in obj['corpus']] if isinstance(ids, (list, set, dict)) else []
         if not right: yield reject('no relevant document', f'{name}: {q}', str(text))
         for d in right: yield make_row(text, '', 0, nfc(str(obj['corpus'][d])), '', f'{name}: {q}', name, q)
 

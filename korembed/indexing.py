@@ -51,11 +51,11 @@ def chunk_documents(
     docs: dict[str, str],  # name -> text
     chunk_size: int = 512,  # characters
     chunk_overlap: int = 50,  # characters
-) -> pd.DataFrame:  # id, source, start, end, text
+) -> pd.DataFrame:  # id, source, start, end, text, heading
     "Cut documents into chunks."
     rows = [(hash_text(f'{name}\0{c.start}\0{c.text}'), name, *c) for name, text in docs.items()
             for c in chunk_text(text, chunk_size, chunk_overlap)]
-    return pd.DataFrame(rows, columns=['id', 'source', 'start', 'end', 'text'])
+    return pd.DataFrame(rows, columns=['id', 'source', 'start', 'end', 'text', 'heading'])
 
 # %% ../nbs/04_indexing.ipynb #8f3ae0a9
 def model_fingerprint(

@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['InputError', 'replacing', 'write_text', 'write_json', 'nfc', 'decode', 'read_text', 'hash_text', 'clean_text',
-           'html_to_text', 'Chunk', 'chunk_text', 'fit_chunk_size']
+           'html_to_text', 'find_headings', 'Chunk', 'chunk_text', 'fit_chunk_size']
 
 # %% ../nbs/01a_text.ipynb #5a6ca744
 import codecs, errno, hashlib, json, os, re, shutil, tempfile, unicodedata
+from collections import Counter
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, NamedTuple, Sequence
+from typing import Callable, Iterable, Iterator, Literal, NamedTuple, Sequence
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 from semantic_text_splitter import TextSplitter
 
@@ -127,20 +128,46 @@ def hash_text(
     "A name for a text that depends on its content alone."
     return hashlib.sha256(' '.join(nfc(text).split()).encode('utf-8', 'surrogatepass')).hexdigest()[:16]
 
-# %% ../nbs/01a_text.ipynb #4da148df
+# %% ../nbs/01a_text.ipynb #26c73255
 _residue = re.compile(r'\[(?:편집|원본 편집|\d{1,3}|주 ?\d{1,3}|출처 필요)\]')
+_lines = {   # what a whole line may be
+    'edit date': r'(?:최근 (?:수정|편집) (?:시각|일시) ?:.{4,60}|이 (?:문서|페이지)는 .{4,40}에 마지막으로 (?:편집|수정|바뀌)\S*)',
+    'categories': r'분류 ?: ?\S.{0,300}',
+    'page number': r'(?:[-–—] ?\d{1,4} ?[-–—]|\d{1,4} ?/ ?\d{1,4}|(?:Page|페이지|쪽) ?\d{1,4})'}
+_kinds = {k: re.compile(rf'^[ \t]*{v}[ \t]*$\n?', re.M) for k, v in _lines.items()} | {
+    'contents': re.compile(r'^[ \t]*목차(?: ?\[[^\]\n]{1,8}\])?[ \t]*\n(?:[ \t]*\n)?(?:[ \t]*\d{1,3}(?:\.\d{1,3})*\.? .{1,80}\n?){2,}', re.M),
+    'wiki mark': _residue}
 
-def _clean_once(text: str) -> str:
-    text = re.sub(r'[^\S\n]+', ' ', nfc(_residue.sub('', text.replace('\u200b', ''))))
-    return re.sub(r'\n{3,}', '\n\n', re.sub(r' ?\n ?', '\n', text)).strip()
+# %% ../nbs/01a_text.ipynb #d6cf9b74
+def _without_heads(text: str, removed: list | None) -> str:
+    pages = [p.strip('\n').split('\n') for p in text.split('\f')]
+    if len(pages) < 3: return text
+    key = lambda line: re.sub(r'\d+', '0', line.strip())
+    ends = Counter(k for p in pages for k in {key(p[0]), key(p[-1])} if k)
+    head = {k for k, n in ends.items() if n > len(pages) / 2}
+    for p in pages:
+        for i in (0, -1):
+            if p and key(p[i]) in head:
+                if removed is not None: removed.append(('running head', p[i].strip()))
+                del p[i]
+    return '\f'.join('\n'.join(p) for p in pages)
 
-# %% ../nbs/01a_text.ipynb #90a14a49
+def _clean_once(text: str, removed: list | None) -> str:
+    text = _without_heads(nfc(text.replace('\u200b', '')), removed)
+    for kind, pattern in _kinds.items():
+        if removed is not None: removed += [(kind, m[0].strip()) for m in pattern.finditer(text)]
+        text = pattern.sub('', text)
+    text = re.sub(r'[^\S\n\f]+', ' ', text)
+    return re.sub(r'\n{3,}', '\n\n', re.sub(r' ?([\n\f]) ?', r'\1', text)).strip()
+
+# %% ../nbs/01a_text.ipynb #27cb62e3
 def clean_text(
     text: str,  # any text
-) -> str:  # NFC; at most one blank line in a row
-    "Remove wiki footnote marks and edit links, fold blanks."
-    while (cleaner := _clean_once(text)) != text: text = cleaner
-    return text
+    removed: list | None = None,  # receives (kind, text) of all that is taken out
+) -> str:  # NFC; at most one blank line in a row; form feeds become line breaks
+    "Remove what wikis and page layout leave in a text, fold blanks."
+    while (cleaner := _clean_once(text, removed)) != text: text = cleaner
+    return clean_text(text.replace('\f', '\n'), removed) if '\f' in text else text
 
 # %% ../nbs/01a_text.ipynb #92875971
 _nonchars = re.compile('[\ufdd0-\ufdef\ud800-\udfff]')   # not for interchange; half a character
@@ -176,12 +203,8 @@ def _drop(nodes: list[LexborNode]) -> None:
 def _drop_noise(tree: LexborHTMLParser) -> None:
     _drop(tree.css(_unread))
     _drop([n for n in tree.css('sup') if _footnote.fullmatch(_brief(n))])
-
-def _text_of(tree: LexborHTMLParser) -> str:
-    "All text; looked through for edit links only where there is one."
-    if not _residue.search(text := tree.root.text()): return text
+    if not _residue.search(tree.root.text()): return   # mostly there is none left to look for
     _drop([n for n in tree.css('span,a,small,b,i') if _residue.fullmatch(_brief(n))])
-    return tree.root.text()
 
 # %% ../nbs/01a_text.ipynb #4d28a728
 _around = dict.fromkeys('p ul ol dl h1 h2 h3 h4 h5 h6 blockquote pre'.split(), (_para, _para)) | dict.fromkeys(
@@ -258,11 +281,10 @@ def _free_by_scan(html: str, p: int) -> bool:
 
 def _free(html: str, p: int) -> bool:
     "May an element be put at position p?"
-    tag, comment, entity = html.rfind('<', 0, p), html.rfind('<!--', 0, p), html.rfind('&', max(0, p - 34), p)
+    since, comment, entity = html.rfind('>', 0, p), html.rfind('<!--', 0, p), html.rfind('&', max(0, p - 34), p)
     if comment >= 0 and not 0 <= html.find('-->', comment + 2) <= p - 3: return False
     if entity >= 0 and re.fullmatch(r'&\#?[a-zA-Z0-9]*', html[entity:p]): return False
-    if re.match('[a-zA-Z/!?]', html[tag + 1:tag + 2]) and tag >= 0 and not 0 <= html.find('>', tag) < p: return False
-    since = html.rfind('>', 0, p)
+    if re.search('<[a-zA-Z/!?]', html[since + 1:p + 1]): return False
     return not re.search('["\']', html[since + 1:p]) or _free_by_scan(html, p)
 
 # %% ../nbs/01a_text.ipynb #be1a9324
@@ -284,33 +306,88 @@ def html_to_text(
     if tree.root is None: return '', [None] * len(spans)
     _drop_noise(tree)
     _set_signs(tree)
-    text, at = _write(_text_of(tree))
+    text, at = _write(tree.root.text())
+    if '<template korembed=' in text and spans: return html_to_text(html)[0], [None] * len(spans)   # after <plaintext> all is text
     if not unicodedata.is_normalized('NFC', text): text, at = nfc(text), {m: len(nfc(text[:p])) for m, p in at.items()}
     found = [(at.get(f'{i}s', len(text)), at.get(f'{i}e', 0)) for i in range(len(spans))]
     return text, [(s, e) if s < e else None for s, e in found]
 
-# %% ../nbs/01a_text.ipynb #7f8f4f95
+# %% ../nbs/01a_text.ipynb #0fba29ad
+_quoted = re.compile('(["“‘「『])([^"“”‘’「」『』\\n]{1,300})(["”’」』])(?=([^\\s])|\\s+(?:이?라고|이?라는|이?라며|하고|하며|하는|하던|고)(?!\\w))?')
+_numbers = re.compile(r'(?<=\d)\.(?=\s+\d)|^[ \t]*(?:\d+\.)+(?=[ \t])', re.M)
+_stop = re.compile('[.!?…。]')
+
+def _hide_stops(m: re.Match) -> str:
+    "The match without sentence ends; that of a quotation is kept where the sentence ends with it."
+    text, rest = m[0], m.string[m.end():m.end() + 8]
+    if m.re is _numbers: return _stop.sub('ㅇ', text)
+    goes_on = rest[:1].strip() or re.match(r'\s+(?:이?라고|이?라는|이?라며|하고|하며|하는|하던|고)(?!\w)', rest)
+    last = len(text) if goes_on else len(text[:-1].rstrip('.!?…。'))
+    return _stop.sub('ㅇ', text[:last]) + text[last:]
+
+def _shown(text: str) -> str:
+    "The text as the splitter sees it, of the same length."
+    if any(q in text for q in '"“‘「『'): text = _quoted.sub(_hide_stops, text)
+    return _numbers.sub(_hide_stops, text)
+
+# %% ../nbs/01a_text.ipynb #cf8fa0bc
+_heading = re.compile(r'^(?:(#{1,6})[ \t]+|((?:\d{1,3}\.){1,5}|\d{1,3}(?:\.\d{1,3}){1,4})[ \t]+)(\S.{0,79})$', re.M)
+
+def find_headings(
+    text: str,  # any text
+) -> list[tuple[int, str]]:  # (where the line begins, path of titles such as '8. 마법 > 8.1. 강함')
+    "Headings in Markdown or with numbers, each under those above it."
+    found, above = [], []
+    for m in _heading.finditer(text):
+        if m[3].rstrip()[-1] in '.?!…,;:': continue
+        level = len(m[1]) if m[1] else len(re.findall(r'\d+', m[2]))
+        title = m[0].strip() if m[2] else m[3].strip()
+        above = [(l, t) for l, t in above if l < level] + [(level, title)]
+        found.append((m.start(), ' > '.join(t for _, t in above)))
+    return found
+
+# %% ../nbs/01a_text.ipynb #f7adbea8
 class Chunk(NamedTuple):
     "A piece of a text."
     start: int  # where it begins, characters
     end: int  # where it ends
     text: str  # text[start:end]
+    heading: str = ''  # path of the headings it stands under, if asked for
 
-# %% ../nbs/01a_text.ipynb #2fa27b49
+def _pieces(text: str, chunk_size: int, chunk_overlap: int, length: Callable[[str], int] | None) -> Iterator[tuple[int, int]]:
+    "Starts and ends of the pieces, blank ones joined to a neighbour."
+    splitter = (TextSplitter.from_callback(length, chunk_size, overlap=chunk_overlap, trim=False) if length
+                else TextSplitter(chunk_size, overlap=chunk_overlap, trim=False))
+    # a length in tokens has to see the text itself
+    open_start, last = None, None
+    for start, piece in splitter.chunk_indices(text if length else _shown(text)):
+        end = start + len(piece)
+        if not text[start:end].strip():
+            if last: last = (last[0], end)
+            elif open_start is None: open_start = start
+            continue
+        if last: yield last
+        last, open_start = (start if open_start is None else open_start, end), None
+    if last: yield last
+
+# %% ../nbs/01a_text.ipynb #5af2a5a3
 def chunk_text(
     text: str,  # any text
-    chunk_size: int = 512,  # longest chunk, characters
-    chunk_overlap: int = 50,  # longest overlap, characters
-) -> list[Chunk]:  # in order; blanks at the ends trimmed, empty ones left out
+    chunk_size: int = 512,  # longest chunk, characters (or what `length` counts)
+    chunk_overlap: int = 50,  # longest overlap, the same
+    by: Literal['sentences', 'headings'] = 'sentences',  # 'headings': no chunk reaches over one, and each carries its path
+    length: Callable[[str], int] | None = None,  # size of a text, such as the model's count of tokens; None: characters
+) -> list[Chunk]:  # in order; none for a text of blanks
     "Cut at paragraph and sentence ends. Raises InputError."
-    if chunk_size < 1: raise InputError(f'chunk_size={chunk_size}: give at least 1 character')
+    if chunk_size < 1: raise InputError(f'chunk_size={chunk_size}: give at least 1')
     if not 0 <= chunk_overlap < chunk_size:
         raise InputError(f'chunk_overlap={chunk_overlap}: give 0 to {chunk_size - 1}, less than chunk_size')
-    chunks = []
-    for start, piece in TextSplitter(chunk_size, overlap=chunk_overlap, trim=False).chunk_indices(text):
-        start += len(piece) - len(piece.lstrip())
-        if piece := piece.strip(): chunks.append(Chunk(start, start + len(piece), piece))
-    return chunks
+    if by not in ('sentences', 'headings'): raise InputError(f"by='{by}': choose sentences or headings")
+    places = find_headings(text) if by == 'headings' else []
+    if not places or places[0][0]: places = [(0, '')] + places
+    ends = [p for p, _ in places[1:]] + [len(text)]
+    return [Chunk(at + s, at + e, text[at + s:at + e], path) for (at, path), end in zip(places, ends)
+            for s, e in _pieces(text[at:end], chunk_size, chunk_overlap, length)]
 
 # %% ../nbs/01a_text.ipynb #bfdf85ab
 def _sample(texts: Sequence[str], n: int = 200) -> list[str]:

@@ -8,7 +8,7 @@ from korembed.data import describe, load_parts, prepare, read_qa, sample_path, s
 from korembed.formats import find_parts, read_bytes_as
 from korembed.text import InputError, chunk_text, clean_text, html_to_text
 
-quick = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=int(os.environ.get("KOREMBED_EXAMPLES", 150)), deadline=None, suppress_health_check=list(HealthCheck))
 korean = st.text(st.one_of(st.sampled_from('한글은 세종이 만들었다. 3.14 “다.” ㄱㅏ가각\n\t👍🏽\u200b\u1100\u1161\u11a8\ud800<>&;|-'), st.characters()), max_size=300)
 
 @pytest.fixture(scope='session')
