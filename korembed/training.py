@@ -147,10 +147,12 @@ def keep_memory() -> bool:  # whether this machine's allocator took the wish
 # %% ../nbs/03_training.ipynb #4d23121f
 def _arguments(c: TrainingConfig, model: SentenceTransformer, pairs: Dataset, out: Path) -> SentenceTransformerTrainingArguments:
     precision, device = pick_precision(c.precision, model.device.type), model.device.type
+    # the first step of a warm-up learns nothing: a run of one step has none
+    one_step = c.max_steps == 1 or c.max_steps < 1 and c.num_epochs == 1 and len(pairs) <= c.batch_size
     prompts = {'anchor': model.prompts['query'], 'positive': model.prompts['passage']}
     return SentenceTransformerTrainingArguments(
         output_dir=str(out), num_train_epochs=c.num_epochs, max_steps=c.max_steps, learning_rate=c.learning_rate,
-        per_device_train_batch_size=c.batch_size, warmup_steps=c.warmup_steps, seed=c.seed, logging_steps=c.log_every_n_steps,
+        per_device_train_batch_size=c.batch_size, warmup_steps=0 if one_step else c.warmup_steps, seed=c.seed, logging_steps=c.log_every_n_steps,
         logging_first_step=True, logging_nan_inf_filter=False, batch_sampler=batch_sampler(pairs),
         prompts=prompts if any(prompts.values()) else None,
         bf16=precision == 'bf16', fp16=precision == 'fp16', use_cpu=device == 'cpu', dataloader_pin_memory=device == 'cuda',

@@ -154,3 +154,32 @@ def test_nothing_of_mine_is_written_over(trained, tmp_path):
     refused('train', SMALL, *QUICK, '--out', trained[0], cwd=tmp_path, names=['finished run'])
     refused('data', 'prepare', SMALL, '--out', 'out', cwd=tmp_path, names=['out'])
     assert (tmp_path/'out'/'mine.txt').is_file()
+
+def test_eda_leaves_page_numbers_and_picture(tmp_path):
+    done = korembed('eda', SMALL, '--out', '살펴보기', '--model', 'offline', '--json', cwd=tmp_path)
+    said = json.loads(done.stdout)
+    assert said['rows'] == 93 and said['token_lengths']['context']['cut'] > 0, done.stderr
+    assert (tmp_path/'살펴보기'/'eda.png').read_bytes()[:4] == b'\x89PNG' and '| 왜 |' in (tmp_path/'살펴보기'/'eda.md').read_text(encoding='utf-8')
+    write(tmp_path/'bad.json', '')
+    refused('eda', 'bad.json', '--out', 'out', cwd=tmp_path, names=['bad.json', 'empty'])
+    assert not (tmp_path/'out').exists()
+
+def test_a_table_with_names_of_its_own(tmp_path):
+    write(tmp_path/'표.csv', '물음,대답\n한글은 누가 만들었나?,세종\n환불은 며칠 걸려요?,사흘\n')
+    refused('data', 'describe', '표.csv', cwd=tmp_path, names=['표.csv', '물음', '--columns'])
+    done = korembed('data', 'describe', '표.csv', '--columns', 'question=물음,answer=대답', '--json', cwd=tmp_path)
+    assert json.loads(done.stdout)['rows'] == 2, done.stderr
+    refused('data', 'describe', '표.csv', '--columns', '물음', cwd=tmp_path, names=['--columns 물음'])
+    refused('data', 'describe', '표.csv', '--format', 'xml', cwd=tmp_path, names=['xml', 'choose'])
+
+def test_plain_questions_and_answers_are_trained_on_and_evaluated(tmp_path):
+    "No passages: the answers are what is searched."
+    lines = [json.dumps(dict(question=f'{n}번 상품은 며칠 만에 오나요?', answer=f'{n}번 상품은 주문하고 {n + 2}일 뒤에 도착합니다. 제주는 하루 더 걸립니다.'), ensure_ascii=False)
+             for n in range(12)] + [json.dumps(dict(question=q, answer=a), ensure_ascii=False) for q, a in
+             {'환불은 어떻게 하나요?': '고객 센터에 전화하면 사흘 안에 돌려 드립니다.', '영업시간은?': '평일 아침 아홉 시에 열고 저녁 여섯 시에 닫습니다.'}.items()]
+    write(tmp_path/'상담.jsonl', '\n'.join(lines) + '\n{"question":')
+    made = korembed('train', '상담.jsonl', '--model', 'offline', '--max-steps', 1, '--device', 'cpu', '--train-split', .5, '--out', 'run', '--json', cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    done = korembed('evaluate', '--model', 'offline', '--model', 'run/model', '--data', '상담.jsonl', '--json', '--device', 'cpu', cwd=tmp_path)
+    result = json.loads(done.stdout)
+    assert result['setting'] == 'unseen' and result['n_queries'] == result['n_corpus'] == json.loads(made.stdout)['eval_examples'], done.stderr

@@ -138,3 +138,11 @@ def test_killed_at_any_moment_prepare_leaves_the_old_or_the_new(tmp_path):
         assert {k: len(v) for k, v in parts.items()} == {k: v['rows'] for k, v in manifest['parts'].items()}
         seen.add(manifest['train_split'])
     assert seen <= {.5, .6, .9} and len(seen) > 1 and child.returncode in (0, -signal.SIGKILL)
+
+def test_the_part_of_korquad_is_rebuilt_from_a_larger_file(root, korquad, tmp_path):
+    part = json.loads(korquad.read_text(encoding='utf-8'))
+    larger = dict(part, data=[dict(title='남는 글', paragraphs=[])] + part['data'][::-1])
+    (tmp_path/'dev.json').write_text(json.dumps(larger), encoding='utf-8')
+    said = subprocess.run([sys.executable, root/'tools'/'korquad_part.py', tmp_path/'dev.json', tmp_path/'part.json'], capture_output=True, text=True, encoding='utf-8')
+    assert '112 articles, 4523 questions' in said.stdout, said.stderr
+    assert json.loads((tmp_path/'part.json').read_text(encoding='utf-8'))['data'] == part['data']
