@@ -15,6 +15,7 @@ from typing import Callable, Iterator, Literal, NamedTuple
 import pyarrow as pa
 from datasets import Dataset, DatasetDict, Features, List, Value
 from joblib import Parallel, delayed
+from .documents import document_kind, read_document
 from .formats import Contents, find_parts, is_beir, is_retrieval_json, read_beir, reject, set_rows, try_part
 from .near_duplicates import join_groups, near_pairs, near_questions
 from .text import Chunk, InputError, chunk_text, hash_text, nfc, read_text, replacing, write_json
@@ -402,8 +403,16 @@ def _summary(qa: Dataset, bad: list[dict]) -> dict:
     return dict(rows=len(qa), articles=len(set(qa['title'])), passages=len(set(qa['context'])),
                 rejected=dict(Counter(b['reason'] for b in bad)), warnings=warnings, fingerprint=fingerprint(qa))
 
+def _describe_document(path: Path) -> dict:
+    "A text without questions, described in the same words. Raises InputError where it is none."
+    kind = document_kind(path.read_bytes()) if path.is_file() else 'folder'
+    if kind in ('json', 'zip', 'hwp', 'unknown', 'folder') or kind == 'text' and path.suffix.lower() in ('.csv', '.tsv', '.json', '.jsonl'):
+        raise InputError(f'{path}: no document')
+    text = read_document(path)
+    return dict(format=kind, rows=0, articles=1, passages=1, rejected={}, warnings=[f'{path.name}: {len(text)} characters, no questions'])
+
 def describe(
-    path: str | Path,  # QA data or a retrieval set
+    path: str | Path,  # QA data, a retrieval set or a document
     format: str | None = None,  # as in `read_qa`
     columns: dict[str, str] | None = None,  # as in `read_qa`
 ) -> dict:  # format, rows, articles, passages, rejected {reason: count}, warnings, fingerprints of rows and of files
@@ -413,7 +422,10 @@ def describe(
         return dict(format='llamaindex' if Path(path).is_file() else 'beir' if is_beir(Path(path)) else 'arrow', rows=len(rs.queries), articles=None,
                     passages=len(rs.corpus), rejected={'no relevant document': len(rs.left_out)} if rs.left_out else {},
                     warnings=[])
-    qa, about = _read(path, format, columns)
+    try: qa, about = _read(path, format, columns)
+    except InputError as error:
+        try: return _describe_document(Path(path))
+        except InputError: raise error from None
     return dict(format='+'.join(about.formats), source_fingerprint=about.digest) | _summary(qa, about.rejects)
 
 # %% ../nbs/01_data.ipynb #376b1448

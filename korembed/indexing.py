@@ -15,36 +15,23 @@ from chromadb.config import Settings
 from chromadb.errors import NotFoundError
 from filelock import FileLock, Timeout
 from sentence_transformers import SentenceTransformer
-from .data import hash_text, read_qa
+from . import documents
+from .data import read_qa
 from .model import Embedder, chunk_limit, count_tokens
-from .text import InputError, chunk_text, clean_text, html_to_text, read_text
+from .text import InputError, chunk_text, hash_text
 
 # %% ../nbs/04_indexing.ipynb #a9fadc87
-def _read_one(path: Path) -> dict[str, str]:
-    "Name -> text of one file."
-    kind = path.suffix.lower()
-    if kind in ('.html', '.htm'): return {path.name: html_to_text(read_text(path))[0]}
-    if kind != '.json': return {path.name: clean_text(read_text(path))}
+def _passages(path: Path) -> dict[str, str]:
+    "The passages of a file of questions, each a document."
     rows = read_qa(path)
-    passages = dict.fromkeys(zip(rows['title'], rows['context']))
-    return {f'{title}#{i + 1}': text for i, (title, text) in enumerate(passages)}
-
-_readable = ('.txt', '.md', '.html', '.htm', '.json')
+    found = dict.fromkeys(zip(rows['title'], rows['context']))
+    return {f'{title}#{i + 1}': text for i, (title, text) in enumerate(found)}
 
 def read_documents(
     paths: str | Path | list[str | Path],  # files and folders
 ) -> dict[str, str]:  # name -> clean text
-    "Read documents to index. Raises InputError."
-    docs: dict[str, str] = {}
-    for path in map(Path, [paths] if isinstance(paths, (str, Path)) else paths):
-        if not path.exists(): raise InputError(f'{path}: no such file or folder; check the path')
-        files = [path] if path.is_file() else sorted(p for p in path.rglob('*') if p.suffix.lower() in _readable)
-        for f in files:
-            # two files of one name in two folders are two documents
-            for name, text in _read_one(f).items(): docs[name if name not in docs else f'{f.parent.name}/{name}'] = text
-    if not any(t.strip() for t in docs.values()):
-        raise InputError(f'{paths}: nothing to index; files that can be read end in {", ".join(_readable)}')
-    return docs
+    "Read documents to index, of any kind that korembed.documents or korembed.formats knows. Raises InputError."
+    return documents.read_documents(paths, _passages)
 
 # %% ../nbs/04_indexing.ipynb #adacf780
 def chunk_documents(

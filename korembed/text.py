@@ -147,18 +147,18 @@ def _without_heads(text: str, removed: list | None) -> str:
     head = {k for k, n in ends.items() if n > len(pages) / 2}
     for p in pages:
         for i in (0, -1):
-            if p and key(p[i]) in head:
+            if len(p) > 1 and key(p[i]) in head:
                 if removed is not None: removed.append(('running head', p[i].strip()))
                 del p[i]
     return '\f'.join('\n'.join(p) for p in pages)
 
 def _clean_once(text: str, removed: list | None) -> str:
-    text = _without_heads(nfc(text.replace('\u200b', '')), removed)
+    text = nfc(text.replace('\u200b', ''))
     for kind, pattern in _kinds.items():
         if removed is not None: removed += [(kind, m[0].strip()) for m in pattern.finditer(text)]
         text = pattern.sub('', text)
-    text = re.sub(r'[^\S\n\f]+', ' ', text)
-    return re.sub(r'\n{3,}', '\n\n', re.sub(r' ?([\n\f]) ?', r'\1', text)).strip()
+    text = re.sub(r'[^\S\n]+', ' ', text)
+    return re.sub(r'\n{3,}', '\n\n', re.sub(r' ?\n ?', '\n', text)).strip()
 
 # %% ../nbs/01a_text.ipynb #27cb62e3
 def clean_text(
@@ -166,8 +166,9 @@ def clean_text(
     removed: list | None = None,  # receives (kind, text) of all that is taken out
 ) -> str:  # NFC; at most one blank line in a row; form feeds become line breaks
     "Remove what wikis and page layout leave in a text, fold blanks."
+    text = _without_heads(text, removed).replace('\f', '\n')   # once: the line below a head would be the next one
     while (cleaner := _clean_once(text, removed)) != text: text = cleaner
-    return clean_text(text.replace('\f', '\n'), removed) if '\f' in text else text
+    return text
 
 # %% ../nbs/01a_text.ipynb #92875971
 _nonchars = re.compile('[\ufdd0-\ufdef\ud800-\udfff]')   # not for interchange; half a character

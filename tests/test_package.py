@@ -21,7 +21,7 @@ def test_stable_names_are_what_they_say():
 
 # who may import whom; text is for all
 ALLOWED = dict(
-    text='', lexical='', metrics='', runs='', eda='data lexical model', data='formats near_duplicates', formats='', near_duplicates='', openai_client='', model='', indexing='data model',
+    text='', lexical='', metrics='', runs='', eda='data lexical model', data='documents formats near_duplicates', formats='', near_duplicates='', documents='', download='', openai_client='', model='', indexing='data documents model',
     retrieval='indexing lexical model metrics', training='data model metrics runs', judge='openai_client model metrics',
     evaluation='data metrics model judge retrieval runs', report='eda metrics runs evaluation',
     pipeline='data evaluation indexing judge model report retrieval training', cli='*')
@@ -29,8 +29,9 @@ ALLOWED = dict(
 def imports(path, module_level):
     tree = ast.parse(path.read_text(encoding='utf-8'))
     nodes = tree.body if module_level else ast.walk(tree)
-    own = (n for n in nodes if isinstance(n, ast.ImportFrom) and (n.level or (n.module or '').startswith('korembed')))
-    return {(n.module or '').removeprefix('korembed.') for n in own}
+    own = [n for n in nodes if isinstance(n, ast.ImportFrom) and (n.level or (n.module or '').startswith('korembed'))]
+    whole = {a.name for n in own if n.module in (None, 'korembed') for a in n.names}   # `from . import documents`
+    return {(n.module or '').removeprefix('korembed.') for n in own if n.module not in (None, 'korembed')} | whole
 
 def modules(root): return {p.stem: p for p in (root/'korembed').glob('*.py') if not p.stem.startswith('_')}
 
