@@ -161,7 +161,8 @@ def without_repeats(
     for i, (q, a, c, r) in enumerate(zip(qa['question'], qa['answer'], qa['context'], qa['id'])):
         n, said = first.setdefault((hash_text(q), '' if a == c else hash_text(c)), (i, a))
         if n == i: keep.append(i); continue
-        if rejects is not None: rejects.append(reject('question and answer again' if said == a else 'another answer to the same question', r, q))
+        why = 'question and answer again' if said == a else 'another answer to the same question'
+        if rejects is not None: rejects.append(reject(why, r, q))
     return qa.select(keep) if len(keep) < len(qa) else qa
 
 # %% ../nbs/01_data.ipynb #5c7ebd99
@@ -350,7 +351,8 @@ def is_retrieval_set(path: str | Path) -> bool:
 # %% ../nbs/01_data.ipynb #58b5e5f8
 def _read_arrow(path: Path) -> tuple[dict, dict, dict, dict]:
     q, d = (Dataset.from_file(str(path/f'{n}.arrow')) for n in ('queries', 'corpus'))
-    return dict(zip(q['id'], q['text'])), dict(zip(d['id'], d['text'])), dict(zip(q['id'], q['relevant_docs'])), dict(zip(q['id'], q['group']))
+    of = lambda table, column: dict(zip(table['id'], table[column]))
+    return of(q, 'text'), of(d, 'text'), of(q, 'relevant_docs'), of(q, 'group')
 
 def _read_set(path: Path) -> tuple[dict, dict, dict, dict]:
     "Queries, corpus, right documents and groups, in whatever form."
@@ -419,7 +421,8 @@ def describe(
     "What is in a file, counted."
     if is_retrieval_set(path):
         rs = read_retrieval_set(path)
-        return dict(format='llamaindex' if Path(path).is_file() else 'beir' if is_beir(Path(path)) else 'arrow', rows=len(rs.queries), articles=None,
+        form = 'llamaindex' if Path(path).is_file() else 'beir' if is_beir(Path(path)) else 'arrow'
+        return dict(format=form, rows=len(rs.queries), articles=None,
                     passages=len(rs.corpus), rejected={'no relevant document': len(rs.left_out)} if rs.left_out else {},
                     warnings=[])
     try: qa, about = _read(path, format, columns)
@@ -448,7 +451,8 @@ def prepare(
     parts = split(qa := without_repeats(qa, bad), train_split, seed)
     pairs = make_pairs(parts['train'], positive, chunk_size, chunk_overlap)
     manifest = _summary(qa, bad) | dict(
-        source=Path(path).name, format='+'.join(about.formats), source_fingerprint=about.digest, setting='unseen', train_split=train_split, seed=seed, positive=positive,
+        source=Path(path).name, format='+'.join(about.formats), source_fingerprint=about.digest, setting='unseen',
+        train_split=train_split, seed=seed, positive=positive,
         chunk_size=chunk_size, chunk_overlap=chunk_overlap, pairs=len(pairs),
         answers_cut=sum(a not in p for a, p in zip(pairs['answer'], pairs['positive'])),
         without_passage=sum(a == c for a, c in zip(qa['answer'], qa['context'])), without_answer=sum(not a for a in qa['answer']),

@@ -46,7 +46,8 @@ _max_part = 2**28   # bytes of one XML part, unpacked
 def _members(data: bytes, name: str, pattern: str) -> list[bytes]:
     "Contents of the members whose names fit, in the order of the numbers in them."
     with zipfile.ZipFile(io.BytesIO(data)) as z:
-        found = sorted((m for m in z.infolist() if re.fullmatch(pattern, m.filename)), key=lambda m: [int(n) for n in re.findall(r'\d+', m.filename)])
+        numbers = lambda m: [int(n) for n in re.findall(r'\d+', m.filename)]
+        found = sorted((m for m in z.infolist() if re.fullmatch(pattern, m.filename)), key=numbers)
         for m in found:
             if m.file_size > _max_part: raise InputError(f'{name}: {m.filename} unpacks to {m.file_size} bytes; refused as no honest document')
         return [z.read(m) for m in found]
@@ -63,7 +64,8 @@ def _to_html(node: ElementTree.Element, unread: frozenset[str] = frozenset()) ->
 
 def _xml(data: bytes, name: str) -> ElementTree.Element:
     try: return ElementTree.fromstring(data)
-    except (ElementTree.ParseError, ValueError, LookupError) as e: raise InputError(f'{name}: damaged XML ({e}); save the document again') from None
+    except (ElementTree.ParseError, ValueError, LookupError) as e:
+        raise InputError(f'{name}: damaged XML ({e}); save the document again') from None
 
 # %% ../nbs/01e_documents.ipynb #a0f3f187
 def _read_hwpx(data: bytes, name: str) -> str:
@@ -73,8 +75,8 @@ def _read_docx(data: bytes, name: str) -> str:
     import mammoth
     _members(data, name, 'word/document.xml')   # looks at its size
     # headings as Markdown: chunks can then name them
-    page = re.sub('<h([1-6])>', lambda m: f'<h{m[1]}>{"#" * int(m[1])} ', mammoth.convert_to_html(io.BytesIO(data), convert_image=lambda _: {}).value)
-    return html_to_text(page)[0]
+    page = mammoth.convert_to_html(io.BytesIO(data), convert_image=lambda _: {}).value
+    return html_to_text(re.sub('<h([1-6])>', lambda m: f'<h{m[1]}>{"#" * int(m[1])} ', page))[0]
 
 # %% ../nbs/01e_documents.ipynb #abdd65cf
 logger = logging.getLogger('korembed')

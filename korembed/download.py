@@ -146,7 +146,8 @@ def _article(client: httpx.Client, title: str, out: Path, base_url: str | None) 
     try: answer = client.get(base_url or _wiki, params=asked); answer.raise_for_status(); pages = answer.json()['query']['pages']
     except httpx.TransportError as e:
         raise InputError(f'{urlsplit(base_url or _wiki).hostname}: cannot be reached ({type(e).__name__}); check the network') from None
-    except (httpx.HTTPStatusError, KeyError, ValueError) as e: raise InputError(f'{base_url or _wiki}: no usable answer ({str(e)[:80]}); try later') from None
+    except (httpx.HTTPStatusError, KeyError, ValueError) as e:
+        raise InputError(f'{base_url or _wiki}: no usable answer ({str(e)[:80]}); try later') from None
     page = next(iter(pages.values()))
     if not page.get('extract'): raise InputError(f'{title}: no such article in Korean Wikipedia; check the title')
     name = f'{file_name(title)}.txt'

@@ -314,16 +314,16 @@ def html_to_text(
     return text, [(s, e) if s < e else None for s, e in found]
 
 # %% ../nbs/01a_text.ipynb #0fba29ad
-_quoted = re.compile('(["“‘「『])([^"“”‘’「」『』\\n]{1,300})(["”’」』])(?=([^\\s])|\\s+(?:이?라고|이?라는|이?라며|하고|하며|하는|하던|고)(?!\\w))?')
+_quoted = re.compile('["“‘「『][^"“”‘’「」『』\\n]{1,300}["”’」』]')
+_goes_on = re.compile(r'\S|\s+(?:이?라고|이?라는|이?라며|하고|하며|하는|하던|고)(?!\w)')   # behind a quotation: the sentence is not over
 _numbers = re.compile(r'(?<=\d)\.(?=\s+\d)|^[ \t]*(?:\d+\.)+(?=[ \t])', re.M)
 _stop = re.compile('[.!?…。]')
 
 def _hide_stops(m: re.Match) -> str:
     "The match without sentence ends; that of a quotation is kept where the sentence ends with it."
-    text, rest = m[0], m.string[m.end():m.end() + 8]
-    if m.re is _numbers: return _stop.sub('ㅇ', text)
-    goes_on = rest[:1].strip() or re.match(r'\s+(?:이?라고|이?라는|이?라며|하고|하며|하는|하던|고)(?!\w)', rest)
-    last = len(text) if goes_on else len(text[:-1].rstrip('.!?…。'))
+    text = m[0]
+    whole = m.re is _numbers or _goes_on.match(m.string, m.end())
+    last = len(text) if whole else len(text[:-1].rstrip('.!?…。'))
     return _stop.sub('ㅇ', text[:last]) + text[last:]
 
 def _shown(text: str) -> str:
