@@ -97,12 +97,13 @@ def data_prepare(
     train_split: Annotated[float, typer.Option(help='Share of the questions to train on.')] = .9,
     seed: Annotated[int, typer.Option(help='Which articles are held out.')] = 42,
     positive: Annotated[str, typer.Option(help='passage, answer or context.')] = 'passage',
-    chunk_size: _Size = 512, chunk_overlap: _Overlap = 50, format: _Format = None, columns: _Columns = None, as_json: _Json = False,
+    chunk_size: _Size = 512, chunk_overlap: _Overlap = 50, format: _Format = None, columns: _Columns = None,
+    exam: Annotated[str, typer.Option(help='Form of the validation exam: beir, arrow or llamaindex.')] = 'beir', as_json: _Json = False,
 ):
     "Read, split by article, pair and write down. Example: korembed data prepare questions.json --out prepared"
     _quiet()
     from korembed.data import prepare
-    m = prepare(_dataset(path), out, train_split, seed, positive, chunk_size, chunk_overlap, format, _mapping(columns))
+    m = prepare(_dataset(path), out, train_split, seed, positive, chunk_size, chunk_overlap, format, _mapping(columns), exam)
     parts = ', '.join(f"{k}: {v['rows']} questions on {v['articles']} articles" for k, v in m['parts'].items())
     _show(m, as_json, f"{m['pairs']} pairs in {out}\n{parts}\nrejected: {m['rejected'] or 'nothing'}\n"
                       f"in both parts: {m['overlap'] if any(m['overlap'].values()) else 'nothing'}")

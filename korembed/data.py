@@ -87,7 +87,7 @@ def _gather(path: Path, format: str | None, columns: dict | None, write: Callabl
         raise InputError(f'{path}: no usable question ({why or "no article"}); give a file with answered questions')
     return _About(sorted(formats), hash_text(' '.join(sorted(digests))), bad)
 
-# %% ../nbs/01_data.ipynb #ee31e016
+# %% ../nbs/01_data.ipynb #7db5a67f
 def _cache_place(path: Path, format: str | None, columns: dict | None) -> Path | None:
     "Folder of what was read before; None for small sources, which are not kept."
     files = [path] if path.is_file() else sorted(p for p in path.rglob('*') if p.is_file())
@@ -97,6 +97,7 @@ def _cache_place(path: Path, format: str | None, columns: dict | None) -> Path |
     root = os.environ.get('KOREMBED_CACHE') or Path.home()/'.cache'/'korembed'
     return Path(root)/'qa'/hash_text(json.dumps(key))
 
+# %% ../nbs/01_data.ipynb #1488d540
 class _Table:
     "An Arrow file that grows by rows; its columns are those of the first."
     def __init__(self, path: Path): self.path, self.writer, self.features = path, None, _features
@@ -123,6 +124,7 @@ def _read_and_keep(path: Path, format: str | None, columns: dict | None, place: 
         write_json(tmp/'about.json', about._asdict())
     return Dataset.from_file(str(place/'data.arrow')), about
 
+# %% ../nbs/01_data.ipynb #a46c9493
 def _read(path: str | Path, format: str | None = None, columns: dict | None = None) -> tuple[Dataset, _About]:
     path = Path(path)
     if not path.exists(): raise InputError(f'{path}: no such file or folder; check the path')
@@ -432,6 +434,10 @@ def describe(
     return dict(format='+'.join(about.formats), source_fingerprint=about.digest) | _summary(qa, about.rejects)
 
 # %% ../nbs/01_data.ipynb #376b1448
+def _write_exam(parts: DatasetDict, folder: Path, exam: str) -> None:
+    if exam == 'llamaindex': write_llamaindex_files(retrieval_set(parts['train']), retrieval_set(parts['validation']), folder/'llamaindex')
+    else: write_retrieval_set(retrieval_set(parts['validation']), folder/('validation.arrow' if exam == 'arrow' else 'validation'))
+
 def prepare(
     path: str | Path,  # QA data
     out: str | Path,  # folder to write; one made before is replaced as a whole when done
@@ -442,8 +448,10 @@ def prepare(
     chunk_overlap: int = 50,  # characters
     format: str | None = None,  # as in `read_qa`
     columns: dict[str, str] | None = None,  # as in `read_qa`
+    exam: Literal['beir', 'arrow', 'llamaindex'] = 'beir',  # form of the validation exam; 'llamaindex': eight files, of both sides
 ) -> dict:  # the manifest
     "Read, split, pair and write down. Raises InputError."
+    if exam not in ('beir', 'arrow', 'llamaindex'): raise InputError(f"exam='{exam}': choose beir, arrow or llamaindex")
     if Path(out).is_dir() and any(Path(out).iterdir()) and not (Path(out)/'manifest.json').is_file():
         raise InputError(f'{out}: a folder with other things in it; choose another --out')
     qa, about = _read(path, format, columns)
@@ -462,7 +470,7 @@ def prepare(
         tmp.mkdir()
         for k, v in parts.items(): v.to_parquet(str(tmp/f'{k}.parquet'))
         pairs.to_parquet(str(tmp/'pairs.parquet'))
-        if 'validation' in parts: write_retrieval_set(retrieval_set(parts['validation']), tmp/'validation')
+        if 'validation' in parts: _write_exam(parts, tmp, exam)
         (tmp/'rejects.jsonl').write_text(_jsonl(bad), encoding='utf-8')
         write_json(tmp/'manifest.json', manifest)
     return manifest

@@ -109,7 +109,7 @@ def _read_tree(node: dict, depth: int = 1) -> str:
     parts += [_read_tree(s, depth + 1) for s in (below if isinstance(below, list) else []) if isinstance(s, dict) and depth < 100]
     return '\n\n'.join(p for p in parts if p)
 
-# %% ../nbs/01e_documents.ipynb #8c130814
+# %% ../nbs/01e_documents.ipynb #10816bc3
 _readers = dict(pdf=_read_pdf, docx=_read_docx, hwpx=_read_hwpx, tei=_read_tei,
                 html=lambda data, name: html_to_text(decode(data, name))[0], scrape=lambda data, name: _read_tree(json.loads(decode(data, name))),
                 text=decode, markdown=decode)
@@ -134,6 +134,7 @@ def read_document(
     if not text: raise InputError(f'{path}: no text in it')
     return text
 
+# %% ../nbs/01e_documents.ipynb #10188708
 def read_documents(
     paths: str | Path | list[str | Path],  # files and folders
     other: Callable[[Path], dict[str, str]] | None = None,  # asked for JSON and archives that are no documents: name -> text

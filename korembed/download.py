@@ -55,7 +55,7 @@ def _size_of(response: httpx.Response) -> tuple[int, int | None]:
     length = response.headers.get('Content-Length', '')
     return 0, int(length) if length.isdigit() and response.status_code == 200 else None
 
-# %% ../nbs/01f_download.ipynb #628589ab
+# %% ../nbs/01f_download.ipynb #e9f14a63
 def _receive(response: httpx.Response, part: Path, note: Path) -> tuple[int, int | None]:
     "Write what comes behind what is there; bytes there are now, and bytes there should be."
     start, total = _size_of(response)
@@ -77,6 +77,7 @@ def _once(client: httpx.Client, url: str, part: Path, note: Path) -> tuple[bool,
         have, total = _receive(r, part, note)
     return total is None or have == total, 0, f'{have} of {total} bytes came'
 
+# %% ../nbs/01f_download.ipynb #71b2b9b2
 def fetch_file(
     client: httpx.Client,  # with time-outs
     url: str,  # http or https
@@ -123,7 +124,7 @@ def _one(client: httpx.Client, url: str, out: Path, name: str) -> dict:
     if not known: _record(out, name, digest)
     return dict(file=name, bytes=path.stat().st_size, sha256=digest, source=url, fetched=fetched)
 
-# %% ../nbs/01f_download.ipynb #91b83a42
+# %% ../nbs/01f_download.ipynb #c8647545
 def _addresses(pattern: str, base_url: str | None) -> Iterator[str]:
     "One address, or numbered ones without end."
     if base_url: pattern = f"{base_url.rstrip('/')}/{pattern.rsplit('/', 1)[-1]}"
@@ -157,6 +158,7 @@ def _article(client: httpx.Client, title: str, out: Path, base_url: str | None) 
         revision=(page.get('revisions') or [{}])[0].get('revid'), date=date.today().isoformat()))
     return [dict(file=name, bytes=(out/name).stat().st_size, sha256=sha256_of(out/name), source=str(answer.url), fetched=True)]
 
+# %% ../nbs/01f_download.ipynb #764fe166
 def download(
     name: str,  # 'korquad-1.0', 'korquad-2.1' or 'wiki:TITLE'
     out: str | Path = 'data',  # folder for the files
