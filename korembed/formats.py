@@ -107,7 +107,7 @@ NAMES = dict(
     question=('question', 'query', 'anchor', 'q', 'sentence1', '질문', '질의'),
     answer=('answer', 'answers', 'a', 'response', '답변', '정답', '답'),
     context=('context', 'positive', 'pos', 'passage', 'document', 'sentence2', '문맥', '지문', '본문', '문서'),
-    negatives=('negatives', 'negative', 'neg'), title=('title', '제목'), id=('id', '_id', 'guid'), source=('source', 'url', '출처'),
+    negatives=('negatives', 'negative', 'neg'), title=('title', '제목'), answer_start=('answer_start',), id=('id', '_id', 'guid'), source=('source', 'url', '출처'),
     is_impossible=('is_impossible',))
 
 def _fields(
@@ -137,6 +137,7 @@ def record_rows(
     f = _fields(record, columns)
     question = str(_first(f.get('question')) or '')
     answer, start = _answer_of(dict(answers=f.get('answer')))
+    if isinstance(f.get('answer_start'), int): start = f['answer_start']
     if f.get('is_impossible') in (True, 'True', 'true', '1', 1): yield reject('unanswerable', where, question); return
     contexts = _texts(f.get('context')) or _texts(answer)   # without a passage the answer is one
     if not contexts: yield reject('no answer', where, question); return
