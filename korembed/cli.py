@@ -126,16 +126,17 @@ def data_download(
 @app.command()
 def eda(
     path: _Path = None,
-    out: Annotated[Path, typer.Option(help='Folder for eda.md, eda.json and eda.png.')] = Path('eda'),
-    model: Annotated[Optional[str], typer.Option(help="Count this model's tokens too: 'offline', a folder or a hub name.")] = None,
+    out: Annotated[Path, typer.Option(help='Folder for eda.md, eda.json and the pictures.')] = Path('eda'),
+    model: Annotated[Optional[str], typer.Option(help="Count its tokens: 'offline', a folder, a hub name, 'latest'.")] = None,
     as_json: _Json = False,
 ):
-    "Tables and plots of what is in the data. Example: korembed eda questions.json --model offline"
+    "Tables and plots of what is in the data. Example: korembed eda questions.json --out eda --model offline"
     _quiet()
     from korembed.eda import eda as run
     from korembed.runs import model_of
     d = run(_dataset(path), out, model and model_of(model))
-    _show(d, as_json, f"{d['rows']} questions on {d['passages']} passages of {d['articles']} articles\nPage: {out/'eda.md'}")
+    cut = f"\n{d['model']} does not see the end of {d['token_lengths']['context']['cut']:.1%} of the passages" if model else ''
+    _show(d, as_json, f"{d['rows']} questions on {d['passages']} passages of {d['articles']} articles{cut}\nPage: {out/'eda.md'}")
 
 # %% ../nbs/12_cli.ipynb #42738471
 @app.command()

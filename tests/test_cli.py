@@ -155,15 +155,6 @@ def test_nothing_of_mine_is_written_over(trained, tmp_path):
     refused('data', 'prepare', SMALL, '--out', 'out', cwd=tmp_path, names=['out'])
     assert (tmp_path/'out'/'mine.txt').is_file()
 
-def test_eda_leaves_page_numbers_and_picture(tmp_path):
-    done = korembed('eda', SMALL, '--out', '살펴보기', '--model', 'offline', '--json', cwd=tmp_path)
-    said = json.loads(done.stdout)
-    assert said['rows'] == 93 and said['token_lengths']['context']['cut'] > 0, done.stderr
-    assert (tmp_path/'살펴보기'/'eda.png').read_bytes()[:4] == b'\x89PNG' and '| 왜 |' in (tmp_path/'살펴보기'/'eda.md').read_text(encoding='utf-8')
-    write(tmp_path/'bad.json', '')
-    refused('eda', 'bad.json', '--out', 'out', cwd=tmp_path, names=['bad.json', 'empty'])
-    assert not (tmp_path/'out').exists()
-
 def test_a_table_with_names_of_its_own(tmp_path):
     write(tmp_path/'표.csv', '물음,대답\n한글은 누가 만들었나?,세종\n환불은 며칠 걸려요?,사흘\n')
     refused('data', 'describe', '표.csv', cwd=tmp_path, names=['표.csv', '물음', '--columns'])
