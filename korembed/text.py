@@ -176,6 +176,7 @@ _as_entity = re.compile('&(?=#(?:x0*fd[de]|0*649[789]|0*6500[0-7]))', re.I)
 
 def _plain(html: str) -> str:
     "The page without characters that would be taken for signs, or cannot be written; as long as before."
+    html = html.replace('\x00', '\ufffd')
     if '&#' in html: html = _as_entity.sub('\ufffd', html)
     try: data = html.encode()
     except UnicodeEncodeError: return _nonchars.sub('\ufffd', html)
@@ -303,7 +304,7 @@ def html_to_text(
     spans: Sequence[tuple[int, int]] = (),  # (start, end) in `html`, characters
 ) -> tuple[str, list[tuple[int, int] | None]]:  # text; where each span stands in it, None if it cannot be placed
     "Text of a page: scripts, edit links and footnote marks gone, cells parted by bars, items by dashes."
-    tree = LexborHTMLParser(_marked(_plain(html), spans).replace('\x00', ''))
+    tree = LexborHTMLParser(_marked(_plain(html), spans))
     if tree.root is None: return '', [None] * len(spans)
     _drop_noise(tree)
     _set_signs(tree)
