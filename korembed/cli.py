@@ -42,6 +42,7 @@ _Device = Annotated[Optional[str], typer.Option(help='cpu, cuda or mps; the best
 _Prompts = Annotated[Optional[str], typer.Option(help="e5, none, or 'QUERY|PASSAGE'; found in the model by default.")]
 _Size = Annotated[int, typer.Option(help='Chunk size in characters; shrinks to what the model sees.')]
 _Overlap = Annotated[int, typer.Option(help='Overlap of chunks in characters.')]
+_Titles = Annotated[Optional[bool], typer.Option(help='The title before each passage or chunk; as the model was tuned by default.')]
 _E5 = 'intfloat/multilingual-e5-small'
 
 # %% ../nbs/12_cli.ipynb #bcef0107
@@ -98,12 +99,15 @@ def data_prepare(
     seed: Annotated[int, typer.Option(help='Which articles are held out.')] = 42,
     positive: Annotated[str, typer.Option(help='passage, answer or context.')] = 'passage',
     chunk_size: _Size = 512, chunk_overlap: _Overlap = 50, format: _Format = None, columns: _Columns = None,
-    exam: Annotated[str, typer.Option(help='Form of the validation exam: beir, arrow or llamaindex.')] = 'beir', as_json: _Json = False,
+    exam: Annotated[str, typer.Option(help='Form of the validation exam: beir, arrow or llamaindex.')] = 'beir',
+    title_in_text: Annotated[bool, typer.Option('--title-in-text', help="The article's title before each passage.")] = False,
+    as_json: _Json = False,
 ):
     "Read, split by article, pair and write down. Example: korembed data prepare questions.json --out prepared"
     _quiet()
     from korembed.data import prepare
-    m = prepare(_dataset(path), out, train_split, seed, positive, chunk_size, chunk_overlap, format, _mapping(columns), exam)
+    m = prepare(_dataset(path), out, train_split, seed, positive, chunk_size, chunk_overlap, format, _mapping(columns), exam,
+                title_in_text)
     parts = ', '.join(f"{k}: {v['rows']} questions on {v['articles']} articles" for k, v in m['parts'].items())
     _show(m, as_json, f"{m['pairs']} pairs in {out}\n{parts}\nrejected: {m['rejected'] or 'nothing'}\n"
                       f"in both parts: {m['overlap'] if any(m['overlap'].values()) else 'nothing'}")
@@ -185,6 +189,7 @@ def index(
     db_path: Annotated[str, typer.Option(help='Folder of the Chroma database.')] = './chroma_db',
     chunk_size: _Size = 512, chunk_overlap: _Overlap = 50,
     rebuild: Annotated[bool, typer.Option(help='Make the collection anew.')] = False,
+    title_in_text: _Titles = None,
     prompts: _Prompts = None, device: _Device = None, as_json: _Json = False,
 ):
     "Fill a collection. Example: korembed index docs/ --model latest --collection finetuned_embeddings"
@@ -192,7 +197,7 @@ def index(
     from korembed.indexing import index as run
     from korembed.runs import model_of
     made = run([str(d) for d in docs], model_of(model), collection, db_path, chunk_size, chunk_overlap, prompts=prompts,
-               device=device, rebuild=rebuild)
+               device=device, rebuild=rebuild, title_in_text=title_in_text)
     _show(made, as_json, f"{made['chunks']} chunks of at most {made['chunk_size']} characters in {collection} "
                          f"({made['added']} new, {made['deleted']} deleted)")
 
@@ -233,7 +238,7 @@ def evaluate(
     documents: Annotated[Optional[list[Path]], typer.Option(help='Whole documents to cut instead of the passages.')] = None,
     out: Annotated[Optional[Path], typer.Option(help='Folder for JSON, CSV, picture and report.')] = None,
     prompts: _Prompts = None, device: _Device = None, seed: Annotated[int, typer.Option(help='Of the resampling.')] = 0,
-    as_json: _Json = False,
+    title_in_text: _Titles = None, format: _Format = None, columns: _Columns = None, as_json: _Json = False,
 ):
     "Score systems on labelled questions. Example: korembed evaluate --model offline --model latest --data dev.json"
     _quiet()
@@ -241,18 +246,20 @@ def evaluate(
     from korembed.report import cut_line, summary_table, verdict_line, write_report
     from korembed.runs import model_of
     result = run([model_of(m) for m in model], data, tuple(filter(None, with_.split(','))), unit, chunk_size, chunk_overlap,
-                 _read_documents(documents), prompts, device, seed) | dict(
-                     command=_typed(model, data, with_, unit, chunk_size, chunk_overlap, documents, seed))
+                 _read_documents(documents), prompts, device, seed, title_in_text, format, _mapping(columns))
+    result['command'] = _typed(model, data, with_, unit, chunk_size, chunk_overlap, documents, seed, title_in_text, format, columns)
     if out: out.mkdir(parents=True, exist_ok=True); write_report(result, out)
     held = f"{result['taken_out']} left out because a model was trained on them\n" if result['taken_out'] else ''
     _show(result, as_json, f'{held}{summary_table(result).to_string()}\n\n{verdict_line(result)}\n{cut_line(result)}'.rstrip())
 
-def _typed(model, data, with_, unit, chunk_size, chunk_overlap, documents, seed) -> str:
+def _typed(model, data, with_, unit, chunk_size, chunk_overlap, documents, seed, title_in_text, format, columns) -> str:
     "The command to repeat it, without the folders of this machine."
     size = f' --chunk-size {chunk_size} --chunk-overlap {chunk_overlap}' if unit == 'chunk' else ''
     texts = ''.join(f' --documents {d.name}' for d in documents or [])
     models = ''.join(f' --model {m}' for m in model)
-    return f"korembed evaluate{models} --data {data.name} --with '{with_}' --unit {unit}{size}{texts} --seed {seed}"
+    titles = {None: '', True: ' --title-in-text', False: ' --no-title-in-text'}[title_in_text]
+    read = (f' --format {format}' if format else '') + (f" --columns '{columns}'" if columns else '')
+    return f"korembed evaluate{models} --data {data.name} --with '{with_}' --unit {unit}{size}{texts}{titles}{read} --seed {seed}"
 
 def _read_documents(paths: Optional[list[Path]]) -> Optional[dict]:
     if not paths: return None

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['Positive', 'sample_path', 'is_prepared', 'read_qa', 'without_repeats', 'split', 'overlap_counts', 'assert_disjoint',
-           'best_chunk', 'make_pairs', 'RetrievalSet', 'retrieval_set', 'write_retrieval_set', 'is_retrieval_set',
-           'read_retrieval_set', 'write_llamaindex_files', 'fingerprint', 'describe', 'prepare', 'load_parts']
+           'with_title', 'document_title', 'trained_with_titles', 'best_chunk', 'make_pairs', 'answers_cut',
+           'RetrievalSet', 'retrieval_set', 'write_retrieval_set', 'is_retrieval_set', 'read_retrieval_set',
+           'write_llamaindex_files', 'fingerprint', 'describe', 'prepare', 'load_parts']
 
 # %% ../nbs/01_data.ipynb #3f795a11
-import hashlib, json, os, zipfile
+import hashlib, json, os, re, zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Callable, Iterator, Literal, NamedTuple
@@ -240,6 +241,31 @@ def assert_disjoint(
                                'or name the setting same-corpus')
     return found
 
+# %% ../nbs/01_data.ipynb #2ae842d5
+def with_title(
+    title: str,  # of the article; '' or a hash, where the file gave none: nothing is put before the text
+    text: str,  # a passage or a chunk of it
+) -> str:  # the title on a line of its own, then the text
+    "A passage as it reads with `title_in_text`."
+    return text if not title or re.fullmatch('[0-9a-f]{16}', title) else f'{title}\n{text}'
+
+# %% ../nbs/01_data.ipynb #9e11147f
+def document_title(
+    name: str,  # as `read_documents` of korembed.indexing calls it
+) -> str:  # what `with_title` puts before its chunks
+    "Title of a document by its name."
+    passage, file = re.fullmatch(r'(.+)#\d+', name, re.S), re.fullmatch(r'(?:.*/)?([^/]+)\.[A-Za-z]\w{1,4}', name)
+    return nfc(passage[1] if passage else file[1] if file else name)
+
+# %% ../nbs/01_data.ipynb #06e00799
+def trained_with_titles(
+    model: str | Path,  # a name, a model folder, or a run with one in it
+) -> bool:  # what its training_config.json says; False where there is none
+    "Did titles stand before the passages this model was tuned on?"
+    found = next((p for p in (Path(model)/'training_config.json', Path(model)/'model'/'training_config.json') if p.is_file()), None)
+    try: return bool(found and json.loads(found.read_text(encoding='utf-8')).get('title_in_text'))
+    except (ValueError, AttributeError): raise InputError(f'{found}: not a JSON object; copy the model folder again') from None
+
 # %% ../nbs/01_data.ipynb #c8b7832b
 def best_chunk(
     chunks: list[Chunk],  # chunks of one context
@@ -258,6 +284,7 @@ def make_pairs(
     positive: Positive = 'passage',  # what stands beside the question
     chunk_size: int = 512,  # characters, for 'passage'
     chunk_overlap: int = 50,  # characters, for 'passage'
+    title_in_text: bool = False,  # `with_title` before a passage or context
 ) -> Dataset:  # anchor, positive (text); group, passage_id, answer (for the guards); a pair twice counts once
     "Questions and their positives."
     if positive not in ('passage', 'answer', 'context'):
@@ -272,8 +299,18 @@ def make_pairs(
             last, name = ctx, hash_text(ctx)
             chunks = chunk_text(ctx, chunk_size, chunk_overlap) if positive == 'passage' else []
         text = {'answer': answer, 'context': ctx}.get(positive) or best_chunk(chunks, s, s + len(answer)).text
+        if title_in_text and positive != 'answer': text = with_title(title, text)
         pairs.setdefault((question, text), dict(anchor=question, positive=text, group=title, passage_id=name, answer=answer))
     return Dataset.from_list(list(pairs.values()))
+
+# %% ../nbs/01_data.ipynb #f738e6f7
+def answers_cut(
+    pairs: Dataset,  # of `make_pairs`
+    title_in_text: bool = False,  # as they were made
+) -> int:  # how many answers do not stand in their positive; in its title alone is not in it
+    "Count the answers that the cutting lost."
+    heads = [with_title(g, '') if title_in_text else '' for g in pairs['group']]
+    return sum(a not in p.removeprefix(h) for a, p, h in zip(pairs['answer'], pairs['positive'], heads))
 
 # %% ../nbs/01_data.ipynb #5d2bc5ef
 class RetrievalSet(NamedTuple):
@@ -293,6 +330,13 @@ def _places(qa: Dataset, documents: dict[str, str] | None) -> tuple[dict[str, tu
     found = {c: next(((t, t.find(c)) for t in texts if c in t), None) for c in contexts}
     return {c: p for c, p in found.items() if p}, texts
 
+def _titles(qa: Dataset, documents: dict[str, str] | None) -> dict[str, list[str]]:
+    "The titles under which each text stands; one text under two titles is two documents, right for the same questions."
+    under: dict[str, dict] = {}
+    pairs = ((document_title(n), t) for n, t in documents.items()) if documents else zip(qa['title'], qa['context'])
+    for title, text in pairs: under.setdefault(text, {})[title] = None
+    return {text: list(titles) for text, titles in under.items()}
+
 # %% ../nbs/01_data.ipynb #84fa745e
 def retrieval_set(
     qa: Dataset,  # QA table
@@ -300,13 +344,16 @@ def retrieval_set(
     chunk_size: int = 512,  # characters, for 'chunk'
     chunk_overlap: int = 50,  # characters, for 'chunk'
     documents: dict[str, str] | None = None,  # name -> text: whole documents that hold the contexts; cut instead of them
+    title_in_text: bool = False,  # `with_title` before each document
 ) -> RetrievalSet:  # same text, same document id
     "The exam that a QA table makes. Raises InputError."
     if unit not in ('passage', 'chunk'): raise InputError(f"unit='{unit}': choose 'passage' or 'chunk'")
     if documents and unit != 'chunk': raise InputError("documents are cut into chunks: give unit='chunk' with them")
     cut = lambda text: [Chunk(0, len(text), text)] if unit == 'passage' else chunk_text(text, chunk_size, chunk_overlap)
     place, texts = _places(qa, documents)
-    docs = {t: [(c, hash_text(c.text)) for c in cut(t)] for t in texts}
+    titles = _titles(qa, documents) if title_in_text else {}
+    named = lambda text, c: {hash_text(s): s for s in (with_title(t, c.text) for t in titles.get(text, ['']))}
+    docs = {t: [(c, named(t, c)) for c in cut(t)] for t in texts}
     queries, relevant, groups, out = {}, {}, {}, []
     for r in qa:
         text, offset = place.get(r['context'], ('', 0))
@@ -314,11 +361,11 @@ def retrieval_set(
         known = r['answer_start'] >= 0
         s = offset + r['answer_start']; e = s + len(r['answer'])
         right = (lambda c: c.start <= s and e <= c.end) if known else lambda c: offset <= c.start and c.end <= offset + len(r['context'])
-        hit = {i for c, i in docs.get(text, []) if right(c)}
+        hit = {i for c, ids in docs.get(text, []) if right(c) for i in ids}
         if not hit: out.append(r['id']); continue
         queries[r['id']], relevant[r['id']], groups[r['id']] = r['question'], hit, hash_text(r['context'])
     if not queries: raise InputError(f'no {unit} holds a whole answer; raise chunk_size={chunk_size} or check the documents')
-    return RetrievalSet(queries, {i: c.text for cs in docs.values() for c, i in cs}, relevant, groups, out)
+    return RetrievalSet(queries, {i: s for cs in docs.values() for _, ids in cs for i, s in ids.items()}, relevant, groups, out)
 
 # %% ../nbs/01_data.ipynb #4ebaa7b0
 def _jsonl(rows: list[dict]) -> str: return ''.join(json.dumps(r, ensure_ascii=False) + '\n' for r in rows)
@@ -446,9 +493,10 @@ def describe(
     return dict(format='+'.join(about.formats), source_fingerprint=about.digest) | _summary(qa, about.rejects)
 
 # %% ../nbs/01_data.ipynb #376b1448
-def _write_exam(parts: DatasetDict, folder: Path, exam: str) -> None:
-    if exam == 'llamaindex': write_llamaindex_files(retrieval_set(parts['train']), retrieval_set(parts['validation']), folder/'llamaindex')
-    else: write_retrieval_set(retrieval_set(parts['validation']), folder/('validation.arrow' if exam == 'arrow' else 'validation'))
+def _write_exam(parts: DatasetDict, folder: Path, exam: str, title_in_text: bool) -> None:
+    sets = {k: retrieval_set(v, title_in_text=title_in_text) for k, v in parts.items() if k == 'validation' or exam == 'llamaindex'}
+    if exam == 'llamaindex': write_llamaindex_files(sets['train'], sets['validation'], folder/'llamaindex')
+    else: write_retrieval_set(sets['validation'], folder/('validation.arrow' if exam == 'arrow' else 'validation'))
 
 def prepare(
     path: str | Path,  # QA data
@@ -461,6 +509,7 @@ def prepare(
     format: str | None = None,  # as in `read_qa`
     columns: dict[str, str] | None = None,  # as in `read_qa`
     exam: Literal['beir', 'arrow', 'llamaindex'] = 'beir',  # form of the validation exam; 'llamaindex': eight files, of both sides
+    title_in_text: bool = False,  # `with_title` in pairs and exam
 ) -> dict:  # the manifest
     "Read, split, pair and write down. Raises InputError."
     if exam not in ('beir', 'arrow', 'llamaindex'): raise InputError(f"exam='{exam}': choose beir, arrow or llamaindex")
@@ -469,12 +518,12 @@ def prepare(
     qa, about = _read(path, format, columns)
     bad = list(about.rejects)
     parts = split(qa := without_repeats(qa, bad), train_split, seed)
-    pairs = make_pairs(parts['train'], positive, chunk_size, chunk_overlap)
+    pairs = make_pairs(parts['train'], positive, chunk_size, chunk_overlap, title_in_text)
     manifest = _summary(qa, bad) | dict(
         source=Path(path).name, format='+'.join(about.formats), source_fingerprint=about.digest, setting='unseen',
         train_split=train_split, seed=seed, positive=positive,
-        chunk_size=chunk_size, chunk_overlap=chunk_overlap, pairs=len(pairs),
-        answers_cut=sum(a not in p for a, p in zip(pairs['answer'], pairs['positive'])),
+        chunk_size=chunk_size, chunk_overlap=chunk_overlap, title_in_text=title_in_text, pairs=len(pairs),
+        answers_cut=answers_cut(pairs, title_in_text),
         without_passage=sum(a == c for a, c in zip(qa['answer'], qa['context'])), without_answer=sum(not a for a in qa['answer']),
         overlap=assert_disjoint(parts['train'], parts['validation']) if 'validation' in parts else {},
         parts={k: dict(rows=len(v), articles=len(set(v['title'])), fingerprint=fingerprint(v)) for k, v in parts.items()})
@@ -482,7 +531,7 @@ def prepare(
         tmp.mkdir()
         for k, v in parts.items(): v.to_parquet(str(tmp/f'{k}.parquet'))
         pairs.to_parquet(str(tmp/'pairs.parquet'))
-        if 'validation' in parts: _write_exam(parts, tmp, exam)
+        if 'validation' in parts: _write_exam(parts, tmp, exam, title_in_text)
         (tmp/'rejects.jsonl').write_text(_jsonl(bad), encoding='utf-8')
         write_json(tmp/'manifest.json', manifest)
     return manifest

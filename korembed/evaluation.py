@@ -11,7 +11,7 @@ import json, logging
 from pathlib import Path
 import numpy as np, pandas as pd
 from datasets import Dataset
-from .data import RetrievalSet, hash_text, is_retrieval_set, read_qa, read_retrieval_set, retrieval_set
+from .data import RetrievalSet, hash_text, is_retrieval_set, read_qa, read_retrieval_set, retrieval_set, trained_with_titles
 from .metrics import PRIMARY, gains, paired_difference, rank_metrics
 from .model import Embedder, count_tokens, load_model
 from .retrieval import fuse, rank_bm25, rank_dense
@@ -51,21 +51,28 @@ def load_exam(
     chunk_size: int = 512,  # characters
     chunk_overlap: int = 50,  # characters
     documents: dict[str, str] | None = None,  # name -> text: whole documents to cut instead of the passages
-) -> tuple[RetrievalSet, dict]:  # the exam, and {setting, unit, ..., held_out_articles, taken_out}
+    title_in_text: bool | None = None,  # titles before the documents; None: if a model was tuned so
+    format: str | None = None,  # of a QA file, as in `read_qa`
+    columns: dict[str, str] | None = None,  # as in `read_qa`
+) -> tuple[RetrievalSet, dict]:  # the exam, and {setting, unit, ..., title_in_text, held_out_articles, taken_out}
     "Read an exam and keep what was trained on out of it. Raises InputError."
     read = already_read(models)
-    if not is_retrieval_set(data):
-        qa, out = unread(read_qa(data), read)
-        exam = retrieval_set(qa, unit, chunk_size, chunk_overlap, documents)
+    if format not in (None, 'llamaindex') or not is_retrieval_set(data):
+        qa, out = unread(read_qa(data, format=format, columns=columns), read)
+        if title_in_text is None: title_in_text = any(map(trained_with_titles, models))
+        exam = retrieval_set(qa, unit, chunk_size, chunk_overlap, documents, title_in_text)
         sizes = dict(chunk_size=chunk_size, chunk_overlap=chunk_overlap) if unit == 'chunk' else {}
-        return exam, dict(setting='unseen', unit=unit, **sizes, taken_out=len(out),
+        return exam, dict(setting='unseen', unit=unit, **sizes, title_in_text=title_in_text, taken_out=len(out),
                           held_out_articles=sorted(set(qa['title'])) if out else None)
+    if title_in_text: raise InputError(f'{data}: a retrieval set is taken as it is written; leave --title-in-text out, or give a QA file')
+    if title_in_text is None and any(map(trained_with_titles, models)):
+        logger.warning('%s: taken as it is written, though a model was tuned with titles before the passages', data)
     exam = read_retrieval_set(data)
     keep = [q for q, t in exam.queries.items() if hash_text(t) not in read['questions']]
     if not keep: raise InputError(f'{data}: the model was trained on every question of this set; evaluate on other data')
     shared = any(hash_text(t) in read['passages'] for t in exam.corpus.values())
     return exam._replace(queries={q: exam.queries[q] for q in keep}), dict(
-        setting='same-corpus' if shared else 'unseen', unit='document', taken_out=len(exam.queries) - len(keep),
+        setting='same-corpus' if shared else 'unseen', unit='document', title_in_text=None, taken_out=len(exam.queries) - len(keep),
         held_out_articles=None)
 
 # %% ../nbs/06_evaluation.ipynb #d2a4c72f
@@ -140,10 +147,13 @@ def evaluate(
     prompts: str | None = None,  # for all models; None: found in each
     device: str | None = None,  # 'cpu', 'cuda', 'mps'
     seed: int = 0,  # of the resampling
+    title_in_text: bool | None = None,  # titles before the documents, for a QA file; None: if a model was tuned so
+    format: str | None = None,  # of a QA file, as in `read_qa`
+    columns: dict[str, str] | None = None,  # as in `read_qa`
 ) -> dict:  # results, comparison, per_query, and what they were made with; ready for JSON
     "Which system finds the right passages, by how much, and how sure is that? Raises InputError."
     if not models: raise InputError('no model given; name at least one, the base first')
-    exam, about = load_exam(data, models, unit, chunk_size, chunk_overlap, documents)
+    exam, about = load_exam(data, models, unit, chunk_size, chunk_overlap, documents, title_in_text, format, columns)
     if about['taken_out']: logger.info('%d taken out because a model was trained on them; %d questions of %s left', about['taken_out'],
                                        len(exam.queries), ', '.join(about['held_out_articles'] or ['the set']))
     names = system_names(models)

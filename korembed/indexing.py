@@ -16,7 +16,7 @@ from chromadb.errors import NotFoundError
 from filelock import FileLock, Timeout
 from sentence_transformers import SentenceTransformer
 from . import documents
-from .data import read_qa
+from .data import document_title, read_qa, trained_with_titles, with_title
 from .model import Embedder, chunk_limit, count_tokens
 from .text import InputError, chunk_text, hash_text
 
@@ -38,10 +38,12 @@ def chunk_documents(
     docs: dict[str, str],  # name -> text
     chunk_size: int = 512,  # characters
     chunk_overlap: int = 50,  # characters
-) -> pd.DataFrame:  # id, source, start, end, text, heading
+    title_in_text: bool = False,  # the document's title before each chunk
+) -> pd.DataFrame:  # id, source, start and end (of the chunk without title), text, heading
     "Cut documents into chunks."
-    rows = [(hash_text(f'{name}\0{c.start}\0{c.text}'), name, *c) for name, text in docs.items()
-            for c in chunk_text(text, chunk_size, chunk_overlap)]
+    heads = {name: with_title(document_title(name), '') if title_in_text else '' for name in docs}
+    rows = [(hash_text(f'{name}\0{c.start}\0{c.text}'), name, c.start, c.end, heads[name] + c.text, c.heading)
+            for name, text in docs.items() for c in chunk_text(text, chunk_size, chunk_overlap)]
     return pd.DataFrame(rows, columns=['id', 'source', 'start', 'end', 'text', 'heading'])
 
 # %% ../nbs/04_indexing.ipynb #8f3ae0a9
@@ -95,12 +97,17 @@ def open_collection(
 def check_maker(
     collection: chromadb.Collection,  # an existing one
     embedder: Embedder,  # about to be used with it
+    title_in_text: bool | None = None,  # how chunks are about to be put in; None: none are
 ) -> None:
-    "The model must be the one that made the vectors. Raises InputError that names both."
+    "The model, and what stands before the chunks, must be what made the vectors. Raises InputError that names both."
     made, using = (collection.metadata or {}), model_fingerprint(embedder.model)
     if made.get('fingerprint') != using:
         raise InputError(f"{collection.name}: made by {made.get('model', 'an unknown model')} ({made.get('fingerprint')}), not by this "
                          f'model or prompts ({using}); use that model, another --collection, or --rebuild')
+    had = made.get('title_in_text', False)
+    if title_in_text is not None and had != title_in_text:
+        raise InputError(f'{collection.name}: made with title_in_text={had}, not {title_in_text}; index with '
+                         f"{'--title-in-text' if had else '--no-title-in-text'}, another --collection, or --rebuild")
 
 # %% ../nbs/04_indexing.ipynb #99c2cddc
 def _birth(client, name: str, embedder: Embedder, about: dict) -> chromadb.Collection:
@@ -111,7 +118,7 @@ def _birth(client, name: str, embedder: Embedder, about: dict) -> chromadb.Colle
     found = client.get_collection(name, embedding_function=None)
     if found.configuration['hnsw']['space'] != 'cosine':
         raise InputError(f"{name}: its space is {found.configuration['hnsw']['space']}, not cosine; index again with --rebuild")
-    check_maker(found, embedder)
+    check_maker(found, embedder, about['title_in_text'])
     return found
 
 def _add(collection: chromadb.Collection, new: pd.DataFrame, vectors: np.ndarray, batch: int) -> None:
@@ -131,6 +138,10 @@ def _update(client, collection: chromadb.Collection, chunks: pd.DataFrame, embed
     return dict(chunks=collection.count(), added=len(new), deleted=len(gone))
 
 # %% ../nbs/04_indexing.ipynb #34f179e9
+def _folder(model: str | SentenceTransformer | Embedder, embedder: Embedder) -> str:
+    "Where the model was loaded from."
+    return model if isinstance(model, str) else getattr(embedder.model[0].auto_model.config, '_name_or_path', '')
+
 def index(
     docs: str | Path | list | dict[str, str],  # files and folders, or name -> text
     model: str | SentenceTransformer | Embedder = 'intfloat/multilingual-e5-small',  # a name or something loaded
@@ -141,20 +152,23 @@ def index(
     prompts: str | dict | None = None,  # as in `load_model`
     device: str | None = None,  # as in `load_model`
     rebuild: bool = False,  # make the collection anew
-) -> dict:  # collection, db_path, model, dimension, chunks, added, deleted, chunk_size, chunk_overlap, cut (share)
+    title_in_text: bool | None = None,  # the document's title before each chunk; None: as the model was tuned
+) -> dict:  # collection, db_path, model, dimension, chunks, added, deleted, chunk_size, chunk_overlap, title_in_text, cut (share)
     "Fill a collection with the vectors of documents. Raises InputError."
     texts = docs if isinstance(docs, dict) else read_documents(docs)
     embedder = as_embedder(model, prompts, device)
-    size, over = chunk_limit(embedder.model, list(texts.values()), chunk_size, chunk_overlap)
-    chunks = chunk_documents(texts, size, over).drop_duplicates('id')
+    if title_in_text is None: title_in_text = trained_with_titles(_folder(model, embedder))
+    heads = [with_title(document_title(name), '') if title_in_text else '' for name in texts]
+    size, over = chunk_limit(embedder.model, list(zip(heads, texts.values())), chunk_size, chunk_overlap)
+    chunks = chunk_documents(texts, size, over, title_in_text).drop_duplicates('id')
     tokens = np.array(count_tokens(embedder.model, chunks.text.tolist(), embedder.model.prompts['passage']))
     client, name = open_client(db_path), model if isinstance(model, str) else 'a loaded model'
     about = dict(model=name, prompts=json.dumps(embedder.model.prompts, ensure_ascii=False), chunk_size=size, chunk_overlap=over,
-                 dimension=embedder.model.get_embedding_dimension())
+                 title_in_text=title_in_text, dimension=embedder.model.get_embedding_dimension())
     try:
         with FileLock(str(Path(db_path)/'korembed.lock'), timeout=0):
             if rebuild and collection in {c.name for c in client.list_collections()}: client.delete_collection(collection)
             done = _update(client, _birth(client, collection, embedder, about), chunks, embedder)
     except Timeout: raise InputError(f'{db_path}: another process is indexing here; wait for it or choose another --db-path') from None
     return dict(collection=collection, db_path=str(db_path), **done, cut=round(float((tokens > embedder.model.max_seq_length).mean()), 4),
-                **{k: about[k] for k in ('model', 'dimension', 'chunk_size', 'chunk_overlap')})
+                **{k: about[k] for k in ('model', 'dimension', 'chunk_size', 'chunk_overlap', 'title_in_text')})

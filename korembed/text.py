@@ -392,23 +392,23 @@ def chunk_text(
             for s, e in _pieces(text[at:end], chunk_size, chunk_overlap, length)]
 
 # %% ../nbs/01a_text.ipynb #bfdf85ab
-def _sample(texts: Sequence[str], n: int = 200) -> list[str]:
+def _sample(texts: Sequence, n: int = 200) -> list:
     "At most n texts, evenly spread."
     n = min(n, len(texts))
     return [texts[i * len(texts) // n] for i in range(n)]
 
 # %% ../nbs/01a_text.ipynb #aacea709
 def fit_chunk_size(
-    texts: Iterable[str],  # texts that will be cut
+    texts: Iterable[str | tuple[str, str]],  # texts that will be cut; (head, text): the head will stand before each chunk
     count_tokens: Callable[[list[str]], list[int]],  # tokens of each text, as the model counts
     max_tokens: int,  # what the model sees
     chunk_size: int = 512,  # characters wished for
     chunk_overlap: int = 50,  # characters wished for, at `chunk_size`
 ) -> int:  # characters: at most chunk_size
     "A chunk size, near the largest, with which at most 1 % of the chunks are too long for the model."
-    sample, size = _sample(list(texts)), chunk_size
+    sample, size = [('', t) if isinstance(t, str) else t for t in _sample(list(texts))], chunk_size
     while size > 1:
-        chunks = [c.text for t in sample for c in chunk_text(t, size, chunk_overlap * size // chunk_size)]
+        chunks = [head + c.text for head, t in sample for c in chunk_text(t, size, chunk_overlap * size // chunk_size)]
         tokens = sorted(count_tokens(chunks)) if chunks else [0]
         high = tokens[-1 - len(tokens) // 100]   # the longest one that counts, one in a hundred let go
         if high <= max_tokens: return size

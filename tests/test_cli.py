@@ -174,3 +174,18 @@ def test_plain_questions_and_answers_are_trained_on_and_evaluated(tmp_path):
     done = korembed('evaluate', '--model', 'offline', '--model', 'run/model', '--data', '상담.jsonl', '--json', '--device', 'cpu', cwd=tmp_path)
     result = json.loads(done.stdout)
     assert result['setting'] == 'unseen' and result['n_queries'] == result['n_corpus'] == json.loads(made.stdout)['eval_examples'], done.stderr
+
+def test_titles_in_front_are_one_setting(tmp_path):
+    write(tmp_path/'표.csv', '물음,대답,제목\n한글은 누가 만들었나?,세종이 만들었다.,한글\n어느 도시를 지나나?,서울을 지난다.,한강\n')
+    read = ('--columns', 'question=물음,answer=대답')
+    done = korembed('evaluate', '--model', 'offline', '--data', '표.csv', *read, '--format', 'csv', '--title-in-text', '--with', 'bm25', '--device', 'cpu', '--json', cwd=tmp_path)
+    result = json.loads(done.stdout)
+    assert result['title_in_text'] is True and result['n_queries'] == 2 and "--title-in-text --format csv --columns 'question=물음,answer=대답'" in result['command']
+    made = korembed('data', 'prepare', '표.csv', *read, '--train-split', .5, '--title-in-text', '--out', 'out', '--json', cwd=tmp_path)
+    assert json.loads(made.stdout)['title_in_text'] is True and (tmp_path/'out'/'pairs.parquet').is_file()
+    corpus = [json.loads(l)['text'] for l in (tmp_path/'out'/'validation'/'corpus.jsonl').read_text(encoding='utf-8').splitlines()]
+    assert len(corpus) == 1 and corpus[0] in ('한글\n세종이 만들었다.', '한강\n서울을 지난다.')
+    write(tmp_path/'한강.txt', '서울을 지난다.')
+    said = korembed('index', '한강.txt', '--model', 'offline', '--title-in-text', '--device', 'cpu', '--json', cwd=tmp_path)
+    assert json.loads(said.stdout)['title_in_text'] is True, said.stderr
+    refused('index', '한강.txt', '--model', 'offline', '--device', 'cpu', cwd=tmp_path, names=['title_in_text=True', 'not False', '--rebuild'])
