@@ -23,6 +23,7 @@ class TrainingConfig:
     positive: str = 'passage'  # 'passage', 'answer' or 'context'
     chunk_size: int = 512  # characters of a passage; shrinks to what the model sees
     chunk_overlap: int = 50  # characters
+    title_in_text: bool = False  # the article's title before each passage
     negatives: str | None = None  # 'random', 'mine' or a file of `korembed mine`; None: those of the batch alone
     n_negatives: int = 1  # negatives for a question, if any are asked for
     tuning: str = 'lora'  # 'lora': an adapter; 'full': all weights
@@ -30,6 +31,7 @@ class TrainingConfig:
     lora_alpha: int = 64  # its strength, as alpha / r
     lora_dropout: float = 0.  # share of adapter inputs dropped
     lora_targets: str | None = None  # layer names, comma between; None: all linear layers
+    lora_tokens: bool = False  # the embeddings of the Hangul tokens are trained too
     loss: str = 'MultipleNegativesRanking'  # see korembed.losses
     scale: float = 20.  # 1 / temperature of InfoNCE
     mini_batch_size: int = 32  # texts at a time in the cached losses; changes memory, not the result

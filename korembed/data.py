@@ -541,9 +541,11 @@ def load_parts(
     path: str | Path,  # a raw QA file, or a folder that `prepare` wrote
     train_split: float = .9,  # for a raw file
     seed: int = 42,  # for a raw file
+    format: str | None = None,  # as in `read_qa`
+    columns: dict[str, str] | None = None,  # as in `read_qa`
 ) -> DatasetDict:  # {'train', 'validation'}: QA tables
     "Both sides of the split. A prepared folder keeps the split it was made with."
     path = Path(path)
-    if not is_prepared(path): return split(without_repeats(read_qa(path)), train_split, seed)
+    if not is_prepared(path): return split(without_repeats(read_qa(path, format=format, columns=columns)), train_split, seed)
     files = {k: str(path/f'{k}.parquet') for k in ('train', 'validation') if (path/f'{k}.parquet').is_file()}
     return DatasetDict({k: Dataset.from_parquet(f, keep_in_memory=True) for k, f in files.items()})

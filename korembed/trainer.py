@@ -213,7 +213,7 @@ class Record(TrainerCallback):
     "Progress bar, training_metrics.jsonl and TensorBoard."
     def __init__(self, run: Path, model: SentenceTransformer, config: TrainingConfig, start: int = 0):
         self.path, self.model, self.config, self.bar = run/'training_metrics.jsonl', model, config, None
-        self.batch, self.epoch_losses = dict, []
+        self.batch, self.epoch_losses, self.start = dict, [], start
         rows = [r for r in self._rows() if r['step'] <= start]
         with replacing(self.path) as tmp: tmp.write_text(''.join(json.dumps(r) + '\n' for r in rows), encoding='utf-8')
         self.board = SummaryWriter(str(run), purge_step=start + 1 if start else None)
@@ -315,7 +315,7 @@ def fit(
     examine: Callable[[], dict[str, float]] | None = None,  # scores of the model as it is; None: nothing is held out
     resume: bool = False,  # go on from the last whole checkpoint in the run folder
     callbacks: Sequence[TrainerCallback] = (),  # called besides ours
-) -> dict:  # loss: [step, loss] of every record; step: the last; best: {'step', 'scores'}, empty without `examine`
+) -> dict:  # loss: [step, loss] of every record; from_step, step: the first and the last of this call; best: {'step', 'scores'}, empty without `examine`
     "Train, examine on the way, end with the best. Raises InputError."
     if not len(pairs): raise InputError('no pair to train on; check the data and train_split')
     loss, tied = find_loss(config.loss), 'positive' in pairs.column_names
@@ -339,7 +339,7 @@ def fit(
     model.eval()
     best = watch.put_back(trainer.state.global_step) if watch else {}
     record.board.close()
-    return dict(loss=record.losses(), step=trainer.state.global_step, best=best)
+    return dict(loss=record.losses(), from_step=record.start, step=trainer.state.global_step, best=best)
 
 # %% ../nbs/03e_trainer.ipynb #21df882d
 def check_trained(
