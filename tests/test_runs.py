@@ -14,7 +14,7 @@ def make_run(folder, *losses, ndcg=None, more=(), **config):
     if ndcg: (folder/'run.json').write_text(json.dumps(dict(
         schema=1, base='intfloat/multilingual-e5-small', config=dict(seed=42, batch_size=32) | config, seed=42, loss=[[10, 1.]],
         data=dict(source='지리.json', parts=dict(train=dict(rows=9, fingerprint='aa'), validation=dict(rows=3, fingerprint='bb'))),
-        train_examples=9, eval_examples=3, metrics=dict(base={'ndcg@10': .5}, tuned={'ndcg@10': ndcg}), seconds=dict(total=60.),
+        train_examples=9, eval_examples=3, metrics=dict(base={'ndcg@10': .5}, tuned={'ndcg@10': ndcg}), seconds=dict(total=round(100 * ndcg)),
         made_with=dict(python='3.11', packages=dict(torch='2.13.0'), git=None, threads=2, gpus=[])), ensure_ascii=False), encoding='utf-8')
     return folder
 
@@ -101,10 +101,11 @@ def test_show(home, name):
     if name != unicodedata.normalize('NFC', name): (home/'logs'/'tensorboard'/'첫 실험').rename(home/'logs'/'tensorboard'/name)
     told = json.loads(korembed('runs', 'show', name, '--json', cwd=home).stdout)
     assert told['config'] == dict(seed=42, batch_size=32) and told['scores'] == {'base.ndcg@10': .5, 'tuned.ndcg@10': .6}
-    assert told['data']['parts.train.fingerprint'] == 'aa' and told['versions']['torch'] == '2.13.0' and told['seconds'] == dict(total=60.)
+    assert told['data']['parts.train.fingerprint'] == 'aa' and told['versions']['torch'] == '2.13.0' and told['seconds'] == dict(total=60)
+    assert told['run'] == dict(state='finished', base='intfloat/multilingual-e5-small')   # the losses are in the curve
     text = korembed('runs', 'show', name, cwd=home).stdout
     assert '첫 실험' in text.splitlines()[0] and len({cell_len(l[:l.index(v)]) for v in ('지리.json', ' aa', ' 2.13.0') for l in text.splitlines() if v in l}) <= 2
-    refused('runs', 'show', '없다', cwd=home, names=['없다', 'korembed runs list'])
+    for no_run in ('없다', 'logs'): refused('runs', 'show', no_run, cwd=home, names=[no_run, 'korembed runs list'])
 
 def test_latest_is_the_newest_that_finished(home):
     os.utime(home/'logs'/'tensorboard'/'중단'/'training_metrics.jsonl')
