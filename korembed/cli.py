@@ -176,7 +176,7 @@ def train(
     _show(made, as_json, '\n'.join([f"{made['train_examples']} pairs, {made['seconds']['train']} s", *lines,
                                     f"Model: {Path(made['run'])/'model'}"]))
 
-# %% ../nbs/12_cli.ipynb #f21b29cf
+# %% ../nbs/12_cli.ipynb #e0b6b6f6
 runs_app = typer.Typer(help='Look at earlier runs: list, show, compare.', no_args_is_help=True)
 app.add_typer(runs_app, name='runs')
 _Root = Annotated[Path, typer.Option(help='Folder of run folders.')]
@@ -219,7 +219,7 @@ def runs_compare(
     note, shown = exam_note(table), text_table(table) if len(table) else 'No difference.'
     _show(dict(differences=found, note=note, plot=plot and str(plot)), as_json, f'{shown}\n\n{note}'.rstrip())
 
-# %% ../nbs/12_cli.ipynb #72c4e9d4
+# %% ../nbs/12_cli.ipynb #4c1ac652
 @app.command()
 def tensorboard(
     folder: Annotated[Path, typer.Argument(metavar='DIR', help='A run folder or a folder of them.')] = _logs,

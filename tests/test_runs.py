@@ -13,8 +13,9 @@ def make_run(folder, *losses, ndcg=None, more=(), **config):
     (folder/'training_metrics.jsonl').write_text(''.join(json.dumps(l) + '\n' for l in lines), encoding='utf-8')
     if ndcg: (folder/'run.json').write_text(json.dumps(dict(
         schema=1, base='intfloat/multilingual-e5-small', config=dict(seed=42, batch_size=32) | config, seed=42, loss=[[10, 1.]],
-        data=dict(source='지리.json', parts=dict(train=dict(rows=9, fingerprint='aa'), validation=dict(rows=3, fingerprint='bb'))),
-        train_examples=9, eval_examples=3, metrics=dict(base={'ndcg@10': .5}, tuned={'ndcg@10': ndcg}), seconds=dict(total=round(100 * ndcg)),
+        data=dict(source='지리.json', parts={k: dict(rows=9, fingerprint=f) for k, f in dict(train='aa', validation='bb').items()}),
+        train_examples=9, eval_examples=3,
+        metrics=dict(base={'ndcg@10': .5}, tuned={'ndcg@10': ndcg}), seconds=dict(total=round(100 * ndcg)),
         made_with=dict(python='3.11', packages=dict(torch='2.13.0'), git=None, threads=2, gpus=[])), ensure_ascii=False), encoding='utf-8')
     return folder
 
@@ -29,8 +30,14 @@ def home(tmp_path):
 
 # ---- the lock
 
-HOLD = 'import sys, time\nfrom korembed.runs import run_lock\nwith run_lock(sys.argv[1]):\n    print("in", flush=True)\n    time.sleep(60)'
-FORK = HOLD.replace('    time.sleep(60)', '    import os\n    if os.fork() == 0: os.close(1); time.sleep(15); os._exit(0)\n    print("forked", flush=True)\n    time.sleep(60)')
+HOLD = '''import os, sys, time
+from korembed.runs import run_lock
+with run_lock(sys.argv[1]):
+    print('in', flush=True)
+    time.sleep(60)'''
+FORK = HOLD.replace("    time", '''    if os.fork() == 0: os.close(1); time.sleep(15); os._exit(0)
+    print('forked', flush=True)
+    time''')
 
 @contextlib.contextmanager
 def holder(run, code=HOLD, said='in'):
@@ -78,14 +85,16 @@ def test_looking_at_a_run_changes_nothing(home):
 def test_list(home):
     done = korembed('runs', 'list', '--json', cwd=home)
     rows = json.loads(done.stdout)['runs']
-    assert [(r['run'], r['state'], r['tuned.ndcg@10']) for r in rows] == [('big', 'finished', .7), ('첫 실험', 'finished', .6), ('중단', 'interrupted', None)]
+    assert [(r['run'], r['state'], r['tuned.ndcg@10']) for r in rows] == [
+        ('big', 'finished', .7), ('첫 실험', 'finished', .6), ('중단', 'interrupted', None)]
     text = korembed('runs', 'list', cwd=home).stdout
     assert all(n in text for n in ('big', '첫 실험', '중단', 'interrupted', '지리.json'))
     (home/'elsewhere').mkdir()
     refused('runs', 'list', '--root', 'elsewhere', cwd=home, names=['elsewhere', 'no run', 'korembed train'])
     refused('runs', 'list', '--root', 'nowhere', cwd=home, names=['nowhere', 'no such folder'])
 
-@pytest.mark.parametrize('content,state', [('{"a": ', 'damaged'), ('', 'damaged'), ('[]', 'damaged'), ('{}', 'no config'), ('{"config": null}', 'no config')])
+@pytest.mark.parametrize('content,state', [('{"a": ', 'damaged'), ('', 'damaged'), ('[]', 'damaged'), ('{}', 'no config'),
+                                           ('{"config": null}', 'no config')])
 def test_a_manifest_that_tells_nothing_is_listed_as_such(home, content, state):
     run = home/'logs'/'tensorboard'/'첫 실험'
     (run/'run.json').write_text(content, encoding='utf-8')
@@ -104,7 +113,8 @@ def test_show(home, name):
     assert told['data']['parts.train.fingerprint'] == 'aa' and told['versions']['torch'] == '2.13.0' and told['seconds'] == dict(total=60)
     assert told['run'] == dict(state='finished', base='intfloat/multilingual-e5-small')   # the losses are in the curve
     text = korembed('runs', 'show', name, cwd=home).stdout
-    assert '첫 실험' in text.splitlines()[0] and len({cell_len(l[:l.index(v)]) for v in ('지리.json', ' aa', ' 2.13.0') for l in text.splitlines() if v in l}) <= 2
+    starts = {cell_len(l[:l.index(v)]) for v in ('지리.json', 'aa', '2.13.0') for l in text.splitlines() if v in l}
+    assert '첫 실험' in text.splitlines()[0] and len(starts) == 1
     for no_run in ('없다', 'logs'): refused('runs', 'show', no_run, cwd=home, names=[no_run, 'korembed runs list'])
 
 def test_latest_is_the_newest_that_finished(home):
@@ -169,12 +179,14 @@ def test_circumstances_tell_the_commit_and_no_names(tmp_path, monkeypatch):
     place = tmp_path/'비밀 사업'; place.mkdir(); monkeypatch.chdir(place)
     monkeypatch.setenv('GIT_CEILING_DIRECTORIES', str(tmp_path))
     assert circumstances()['git'] is None
-    git = lambda *a: subprocess.run(['git', '-c', 'user.name=홍길동', '-c', 'user.email=hong@example.org', *a], check=True, capture_output=True, text=True)
+    who = '-c', 'user.name=홍길동', '-c', 'user.email=hong@example.org'
+    git = lambda *a: subprocess.run(['git', *who, *a], check=True, capture_output=True, text=True)
     git('init', '-b', '비밀가지')
     assert circumstances()['git'] is None   # nothing committed yet
-    (place/'글.txt').write_text('하나', encoding='utf-8'); git('add', '.'); git('commit', '-m', '비밀'); (place/'new.txt').touch()
+    (place/'글.txt').write_text('하나', encoding='utf-8'); git('add', '.'); git('commit', '-m', '비밀')
+    (place/'new.txt').touch()   # what git does not track is no change of the code
     now = circumstances()
-    assert now['git'] == dict(commit=git('rev-parse', 'HEAD').stdout.strip(), dirty=False)   # what git does not track is no change of the code
+    assert now['git'] == dict(commit=git('rev-parse', 'HEAD').stdout.strip(), dirty=False)
     (place/'글.txt').write_text('둘', encoding='utf-8')
     assert circumstances()['git'] == now['git'] | dict(dirty=True)
     assert not [w for w in ('비밀', '홍길동', 'hong', str(tmp_path)) if w in json.dumps(now, ensure_ascii=False)]
@@ -200,8 +212,8 @@ def events(tmp_path):
 def served(cwd, *args):
     "The command as a process, and the address it printed."
     env = os.environ | dict(PYTHONIOENCODING='utf-8')
-    p = subprocess.Popen([sys.executable, '-m', 'korembed.cli', 'tensorboard', *map(str, args)], cwd=cwd, env=env, text=True, encoding='utf-8',
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    p = subprocess.Popen([sys.executable, '-m', 'korembed.cli', 'tensorboard', *map(str, args)], cwd=cwd, env=env,
+                         text=True, encoding='utf-8', stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         line = p.stdout.readline()
         assert line.startswith('TensorBoard: http://'), (line, p.stderr.read() if not line else '')
