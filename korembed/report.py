@@ -139,7 +139,8 @@ def _lines(ax, curves: dict[str, pd.DataFrame], column: dict[str, str], **labels
     for n, (name, curve) in enumerate(curves.items()):
         if name not in column: continue
         seen = curve[['epoch', column[name]]].dropna()
-        ax.plot(seen['epoch'], seen[column[name]], marker='.', color=f'C{n % 10}', label=f' {name}')   # a name may begin with _, a label not
+        # a name may begin with _, a label may not
+        ax.plot(seen['epoch'], seen[column[name]], marker='.', color=f'C{n % 10}', label=f' {name}')
     ax.set(xlabel='에포크', **labels)
     for text in ax.legend(edgecolor='none').get_texts(): text.set_parse_math(False)
 

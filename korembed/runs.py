@@ -44,7 +44,7 @@ def _unique(path: Path) -> Path:
         except FileExistsError: continue
     raise InputError(f'{path}: a thousand runs in one second')
 
-# %% ../nbs/03b_runs.ipynb #71bc3b4b
+# %% ../nbs/03b_runs.ipynb #e49b5d9f
 @contextmanager
 def run_lock(
     run: str | Path,  # an existing run folder
@@ -96,7 +96,7 @@ def _git() -> dict | None:
         return dict(commit=commit, dirty=bool(_asked(*git, 'status', '--porcelain', '--untracked-files=no')))
     except (OSError, subprocess.SubprocessError): return None
 
-# %% ../nbs/03b_runs.ipynb #2af15909
+# %% ../nbs/03b_runs.ipynb #9f1ff309
 _packages = 'korembed torch transformers sentence-transformers peft datasets accelerate numpy'.split()
 
 def circumstances() -> dict:  # python, packages, git, system, machine, cpu, cpus, threads, memory_gb (2**30 bytes), gpus (with memory)
@@ -123,7 +123,7 @@ def read_run(
     if not isinstance(found, dict): raise InputError(f'{path}: not a manifest (a JSON object is wanted)')
     return found
 
-# %% ../nbs/03b_runs.ipynb #57714a84
+# %% ../nbs/03b_runs.ipynb #4d7f37fc
 _marks = 'run.json', 'training_metrics.jsonl', 'train.log'   # any of them makes a folder a run; the first that is there dates it
 
 def _marked(run: Path) -> Path | None:
@@ -144,7 +144,7 @@ def run_state(
     try: return 'finished' if read_run(run).get('config') else 'no config'
     except InputError: return 'damaged'
 
-# %% ../nbs/03b_runs.ipynb #54c3a80b
+# %% ../nbs/03b_runs.ipynb #7ba27562
 def _at(found: object, *keys: str) -> object:
     "found[key][key]...; None where the way ends."
     for k in keys: found = found.get(k) if isinstance(found, dict) else None
@@ -169,7 +169,7 @@ def list_runs(
     found.sort(key=lambda f: f[0].stat().st_mtime_ns, reverse=True)
     return pd.DataFrame([_row(run, at) for at, run in found], dtype=object).set_index('run')
 
-# %% ../nbs/03b_runs.ipynb #b91519e2
+# %% ../nbs/03b_runs.ipynb #f7995465
 def find_run(
     name: str | Path,  # a run folder, the name of one below root, or 'latest'
     root: str | Path = RUNS,  # folder of run folders
@@ -180,7 +180,7 @@ def find_run(
         if path.is_dir() and _marked(path): return path
     raise InputError(f'{name}: neither a run folder nor the name of one in {root}; korembed runs list shows what is there')
 
-# %% ../nbs/03b_runs.ipynb #03b556cb
+# %% ../nbs/03b_runs.ipynb #c756c877
 _sections = dict(config='config lora', data='data setting held_out_articles overlap train_examples eval_examples cut', scores='metrics',
                  seconds='seconds pairs_per_second')
 _bare = 'config', 'data', 'metrics', 'packages', 'seconds'   # their fields are known without this name before them
@@ -207,7 +207,7 @@ def describe_run(
     found |= dict(versions=_take(made, 'python packages git'), machine=_flat(made), run=dict(state=run_state(run)) | _flat(m))
     return {k: found[k] for k in 'run config data scores versions machine seconds'.split()}
 
-# %% ../nbs/03b_runs.ipynb #58c78ba3
+# %% ../nbs/03b_runs.ipynb #9d7f144d
 def _cell(value: object) -> str:
     "A value as people read it."
     if value is None or value == [] or value != value: return '—'   # the last: NaN
@@ -231,7 +231,7 @@ def text_table(
     Console(file=out, width=10_000, color_system=None, force_jupyter=False, force_terminal=False).print(grid)
     return '\n'.join(line.rstrip() for line in out.getvalue().splitlines())
 
-# %% ../nbs/03b_runs.ipynb #10662a47
+# %% ../nbs/03b_runs.ipynb #54658efc
 def _table(columns: dict[str, dict[str, dict]]) -> pd.DataFrame:
     "Descriptions side by side: index section and field, a column a run; None where a run lacks the field."
     sections = list(dict.fromkeys(s for about in columns.values() for s in about))
@@ -245,7 +245,7 @@ def show_run(
     "`describe_run` as a table."
     return _table({nfc(Path(run).resolve().name): describe_run(run)})
 
-# %% ../nbs/03b_runs.ipynb #23969487
+# %% ../nbs/03b_runs.ipynb #2a169bf6
 def _names(runs: list[Path]) -> list[str]:
     "What to call them: by the folder's name where that is enough."
     names = [nfc(Path(r).resolve().name) for r in runs]
@@ -261,7 +261,7 @@ def compare_runs(
     differ = [len({json.dumps(v, sort_keys=True) for v in row}) > 1 for row in table.itertuples(index=False)]
     return table[differ & (table.index.get_level_values('section') != 'seconds')]
 
-# %% ../nbs/03b_runs.ipynb #bdb28804
+# %% ../nbs/03b_runs.ipynb #f3742dd0
 _exam = 'parts.validation.fingerprint', 'eval_examples', 'cut.chunk_size', 'cut.chunk_overlap'
 
 def exam_note(
@@ -271,13 +271,13 @@ def exam_note(
     differ = [f for s, f in differences.index if s == 'data' and f in _exam]
     return '' if not differ else f"Not the same exam ({', '.join(differ)}): these scores cannot be compared."
 
-# %% ../nbs/03b_runs.ipynb #ac7a7352
+# %% ../nbs/03b_runs.ipynb #32756b26
 logger = logging.getLogger('korembed')
 
 def _record(line: str) -> dict | None:
     try: row = json.loads(line)
     except json.JSONDecodeError: return None
-    return row if isinstance(row, dict) and isinstance(row.get('step'), int) else None
+    return row if isinstance(row, dict) and {'epoch', 'step'} <= set(row) else None
 
 def loss_curve(
     run: str | Path,  # a run folder, finished or not
@@ -291,7 +291,7 @@ def loss_curve(
     if 'loss' not in good: raise InputError(f'{path}: no loss in it; name a run that has trained a few steps')
     return good.groupby('step', as_index=False).last()
 
-# %% ../nbs/03b_runs.ipynb #bba6050a
+# %% ../nbs/03b_runs.ipynb #9c11aa93
 def _listens(host: str, port: int) -> None:
     "Raises InputError when nothing can listen there."
     try:
