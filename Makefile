@@ -39,7 +39,7 @@ export: .venv/ready ## Notebooks to modules, and both cleaned
 notebooks: .venv/ready ## Run every notebook and store its outputs
 	$(BIN)/nbdev_export
 	$(QUIET) $(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace submission/*.ipynb
-	$(QUIET) $(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace nbs/*.ipynb
+	$(QUIET) $(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace nbs/*.ipynb nbs/guides/*.ipynb
 	$(BIN)/nbdev_clean
 	$(BIN)/nbdev_clean --fname submission
 	$(BIN)/python tools/readme.py

@@ -22,8 +22,8 @@ def index(pages: Path) -> str:
     "The README, with the pages behind it."
     text = (root/'README.md').read_text(encoding='utf-8')
     text = re.sub(r'\]\(nbs/', '](', text)
-    text = re.sub(r'\]\((?!https?:|[\w-]+\.ipynb)([^)]+)\)', r'](../\1)', text)
-    names = sorted(p.stem for p in pages.glob('[0-9]*.ipynb'))
+    text = re.sub(r'\]\((?!https?:|(?:guides/)?[\w-]+\.ipynb)([^)]+)\)', r'](../\1)', text)
+    names = sorted(p.stem for p in pages.glob('[0-9]*.ipynb')) + sorted(f'guides/{p.stem}' for p in pages.glob('guides/*.ipynb'))
     return '\n'.join([text, '```{toctree}', ':maxdepth: 1', ':hidden:', '', *names, 'complete_pipeline', '```', ''])
 
 if __name__ == '__main__':
@@ -31,6 +31,6 @@ if __name__ == '__main__':
     (pages/'index.ipynb').unlink(missing_ok=True)
     shutil.copy(root/'submission'/'complete_pipeline.ipynb', pages)
     shutil.copy(root/'docs'/'conf.py', pages)
-    for path in pages.glob('*.ipynb'): for_sphinx(path)
+    for path in [*pages.glob('*.ipynb'), *pages.glob('guides/*.ipynb')]: for_sphinx(path)
     (pages/'index.md').write_text(index(pages).replace('](../submission/complete_pipeline.ipynb)', '](complete_pipeline.ipynb)'), encoding='utf-8')
     sys.exit(subprocess.run([sys.executable, '-m', 'sphinx', '-q', '-b', 'html', str(pages), '_docs']).returncode)

@@ -70,7 +70,7 @@ def test_pins_lie_in_the_ranges(root):
     assert extras == {'offline', 'ui', 'pdf', 'kiwi', 'mteb', 'guides', 'onnx', 'scale', 'dev', 'docs'}
     for k in extras: [Requirement(r) for r in ini['DEFAULT'][f'{k}_requirements'].split()]
 
-def pages(root): return sorted([*(root/'nbs').glob('*.ipynb'), *(root/'submission').glob('*.ipynb')])
+def pages(root): return sorted([*(root/'nbs').glob('*.ipynb'), *(root/'nbs'/'guides').glob('*.ipynb'), *(root/'submission').glob('*.ipynb')])
 
 def test_stored_notebooks_are_whole(root):
     assert len(pages(root)) >= 18
@@ -89,12 +89,17 @@ def test_stored_notebooks_are_whole(root):
 def test_cells_that_import_do_nothing_else(root):
     "The pages of the docs are made by running such cells alone."
     for path in pages(root):
-        if path.parent.name != 'nbs': continue
+        if path.parent.name == 'submission': continue
         for cell in json.loads(path.read_text(encoding='utf-8'))['cells']:
             source = ''.join(l for l in cell['source'] if not l.startswith('%'))
             if cell['cell_type'] != 'code' or 'nbdev_export()' in source: continue
             kinds = {isinstance(n, (ast.Import, ast.ImportFrom)) for n in ast.parse(source).body}
             assert len(kinds) <= 1, (path.name, source)
+
+def test_guides_export_nothing(root):
+    for path in (root/'nbs'/'guides').glob('*.ipynb'):
+        sources = [''.join(c['source']) for c in json.loads(path.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'code']
+        assert sources and not any(re.search(r'^#\| *(?:default_exp|exporti?|exports)\b', s, re.M) for s in sources), path.name
 
 def test_readme_is_short_and_its_links_exist(root):
     text = (root/'README.md').read_text(encoding='utf-8')

@@ -1,4 +1,4 @@
-"Run every notebook in nbs/ as a test, two at a time, and end with a line that says how many passed."
+"Run every notebook in nbs/ and nbs/guides/ as a test, two at a time, and end with a line that says how many passed."
 import os, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +14,8 @@ def run(path: Path) -> tuple[Path, float, str]:
     return path, time.time() - began, done.stdout + done.stderr if failed else ''
 
 if __name__ == '__main__':
-    pages = [Path(a) for a in sys.argv[1:]] or sorted((root/'nbs').glob('*.ipynb'), key=lambda p: (p.name[:2] not in LONG, -p.stat().st_size))
+    every = [*(root/'nbs').glob('*.ipynb'), *(root/'nbs'/'guides').glob('*.ipynb')]
+    pages = [Path(a) for a in sys.argv[1:]] or sorted(every, key=lambda p: (p.name[:2] not in LONG, -p.stat().st_size))
     os.environ.setdefault('OMP_NUM_THREADS', '1')   # two pages at a time share the cores
     failures = 0
     with ThreadPoolExecutor(2) as pool:
