@@ -374,9 +374,10 @@ def _with_adapter(path: Path, base: str) -> SentenceTransformer:
     config = path/'training_config.json'
     known = json.loads(config.read_text(encoding='utf-8')) if config.is_file() else {}
     try:
-        model.load_adapter(str(path/'lora_weights'))
+        model.load_adapter(str(path/'lora_weights'), is_trainable=True)   # as training left it
         check_merge(model, saved, scale=known.get('lora_scale', 1.))
-    except RuntimeError as e: raise InputError(f'{path}: {base} is not the base it was made of ({e}); put the right one back') from e
+    except (RuntimeError, ValueError, IndexError) as e:
+        raise InputError(f'{path}: {base} is not the base it was made of ({str(e).splitlines()[0]}); put the right one back') from e
     return model
 
 # %% ../nbs/02_model.ipynb #ca6a8cc4
