@@ -21,7 +21,7 @@ def _pooled(folder: Path, how: str, dimension: int, prompts: dict | None = None)
     "What makes a sentence-transformers model of it."
     parts = [('', 'Transformer'), ('1_Pooling', 'Pooling'), ('2_Normalize', 'Normalize')]
     modes = {f'pooling_mode_{m}': m == how for m in ('lasttoken', 'mean_tokens', 'cls_token')}
-    papers = {'modules.json': [dict(idx=i, name=str(i), path=p, type=f'sentence_transformers.models.{kind}') for i, (p, kind) in enumerate(parts)],
+    papers = {'modules.json': [dict(idx=i, name=str(i), path=p, type=f'sentence_transformers.models.{k}') for i, (p, k) in enumerate(parts)],
               'sentence_bert_config.json': dict(max_seq_length=256, do_lower_case=False),
               'config_sentence_transformers.json': dict(prompts=prompts or {}, similarity_fn_name='cosine'),
               '1_Pooling/config.json': dict(word_embedding_dimension=dimension, include_prompt=True, **modes)}
