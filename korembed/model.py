@@ -253,7 +253,7 @@ def tokens_of(
     found = set()
     for i in range(0, len(texts), 1000):
         part = list(texts[i:i + 1000])
-        read = model.tokenizer(part, return_offsets_mapping=True, add_special_tokens=False, truncation=False, verbose=False)
+        read = model.tokenizer(part, return_offsets_mapping=True, truncation=False, verbose=False)
         for text, ids, spans in zip(part, read['input_ids'], read['offset_mapping']):
             found.update(t for t, span in zip(ids, spans) if _hangul.search(text, *span))
     return sorted(found)
@@ -366,17 +366,17 @@ def _tuned(folder: str | Path) -> tuple[Path, str]:
 
 def _with_adapter(path: Path, base: str) -> SentenceTransformer:
     "A saved model as it was before the merge. Raises InputError if its base has changed."
-    saved = load_model(str(path), device='cpu')
+    saved, where = load_model(str(path), device='cpu'), f'{path}/lora_weights/adapter_config.json, base_model_name_or_path'
     try: model = load_model(base, saved.prompts, 'cpu', saved.max_seq_length)
     except InputError as e:
-        raise InputError(f'{path}: its base cannot be loaded ({e}); if it has moved, say where in '
-                         'lora_weights/adapter_config.json, base_model_name_or_path') from e
+        raise InputError(f'{where}: the base cannot be loaded ({e}); if it has moved, write here where it lies now') from e
     config = path/'training_config.json'
     known = json.loads(config.read_text(encoding='utf-8')) if config.is_file() else {}
     try:
-        model.load_adapter(str(path/'lora_weights'))
+        model.load_adapter(str(path/'lora_weights'), is_trainable=True)   # as training left it
         check_merge(model, saved, scale=known.get('lora_scale', 1.))
-    except RuntimeError as e: raise InputError(f'{path}: {base} is not the base it was made of ({e}); put the right one back') from e
+    except (RuntimeError, ValueError, IndexError) as e:
+        raise InputError(f'{where}: {base} is not the base this model was made of; put that one back, or write here where it lies') from e
     return model
 
 # %% ../nbs/02_model.ipynb #ca6a8cc4

@@ -1,6 +1,6 @@
 "Loading where a notebook cannot show it: no hub, other architectures."
 import pytest
-from test_pipeline import xlmr
+from small_models import xlmr
 from korembed import model
 from korembed.text import InputError
 

@@ -3,6 +3,7 @@ import json, zipfile
 import nbformat, pytest
 from nbclient import NotebookClient
 from openai_server import serve
+from small_models import xlmr
 from korembed.data import sample_path
 from korembed.pipeline import TOLERANCE
 from korembed.training import train
@@ -51,26 +52,6 @@ def test_the_stored_submission_is_what_the_repository_may_keep(root):
         if p.suffix in ('.json', '.csv', '.html', '.md'):
             text = p.read_text(encoding='utf-8')
             assert not any('/' + d + '/' in text for d in ('home', 'root', 'tmp', 'work')) and 'site-packages' not in text, p.name
-
-def xlmr(folder):
-    "A small random XLM-R encoder with a tokenizer trained on the project's own text."
-    import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
-    tok = Tokenizer(models.Unigram())
-    tok.normalizer, tok.pre_tokenizer = normalizers.NFKC(), pre_tokenizers.Metaspace()
-    special = ['<s>', '<pad>', '</s>', '<unk>', '<mask>']
-    tok.train_from_iterator(sample_path('eval/solar_system.txt').read_text(encoding='utf-8').splitlines(),
-                            trainers.UnigramTrainer(vocab_size=2000, special_tokens=special, unk_token='<unk>'))
-    from tokenizers.processors import TemplateProcessing
-    tok.post_processor = TemplateProcessing(single='<s> $A </s>', pair='<s> $A </s> </s> $B </s>', special_tokens=[('<s>', 0), ('</s>', 2)])
-    fast = PreTrainedTokenizerFast(tokenizer_object=tok, bos_token='<s>', eos_token='</s>', sep_token='</s>', cls_token='<s>',
-                                   unk_token='<unk>', pad_token='<pad>', mask_token='<mask>', model_max_length=512)
-    torch.manual_seed(0)
-    XLMRobertaModel(XLMRobertaConfig(vocab_size=len(fast), hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128,
-                                     max_position_embeddings=514)).save_pretrained(folder)
-    fast.save_pretrained(folder)
-    return folder
 
 def zips(folder):
     "The HTML articles as KorQuAD 2.1 is published: zip files of JSON files."
