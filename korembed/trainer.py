@@ -284,7 +284,7 @@ def _arguments(c: TrainingConfig, model: SentenceTransformer, rows: Dataset, sam
         per_device_train_batch_size=c.batch_size, warmup_steps=0 if one_step else c.warmup_steps, seed=c.seed, logging_steps=c.log_every_n_steps,
         logging_first_step=True, logging_nan_inf_filter=False, batch_sampler=sampler,
         prompts=prompts if any(prompts.values()) else None, dataloader_num_workers=c.num_workers,
-        gradient_checkpointing=c.gradient_checkpointing, gradient_checkpointing_kwargs=dict(use_reentrant=False) if c.gradient_checkpointing else None,
+        activation_checkpointing=c.gradient_checkpointing, activation_checkpointing_kwargs=dict(use_reentrant=False) if c.gradient_checkpointing else None,
         bf16=precision == 'bf16', fp16=precision == 'fp16', use_cpu=device == 'cpu', dataloader_pin_memory=device == 'cuda',
         save_strategy='steps', save_steps=c.save_steps, save_total_limit=2, eval_strategy='no', report_to='none', disable_tqdm=True)
 
