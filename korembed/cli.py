@@ -155,16 +155,16 @@ def mine(
     max_seq_length: Annotated[int, typer.Option(help='Tokens seen of a text, as for train.')] = 256,
     prompts: _Prompts = None, device: _Device = None, as_json: _Json = False,
 ):
-    "Find hard negatives for the questions trained on. Example: korembed mine questions.json --model offline --out mined.parquet"
+    "Find hard negatives for training. Example: korembed mine questions.json --model offline --out mined.parquet"
     given = {k: v for k, v in locals().items() if k not in ('data', 'out', 'as_json')}
     _quiet()
     from korembed.negatives import write_mined
     from korembed.runs import model_of
     made = write_mined(_dataset(data), out, **given | dict(model=model_of(model)))
     counted = lambda d: ', '.join(f'{k}: {n}' for k, n in d.items()) or 'nothing'
-    _show(made, as_json, f"{made['pairs']} pairs, {made['candidates']} candidates of at most {made['chunk_size']} characters, "
-                         f"held out: {len(made['held_out_articles'])} articles\nnegatives by {counted(made['negatives'])}; "
-                         f"{made['without']} pairs without\npassed over, {counted(made['passed_over'])}\nWritten: {made['out']}")
+    _show(made, as_json, f"{made['pairs']} pairs, {made['candidates']} candidates of at most {made['chunk_size']} characters; "
+                         f"articles held out: {len(made['held_out_articles'])}\nnegatives by {counted(made['negatives'])}; "
+                         f"pairs without: {made['without']}\npassed over, {counted(made['passed_over'])}\nWritten: {made['out']}")
 
 # %% ../nbs/12_cli.ipynb #42738471
 @app.command()

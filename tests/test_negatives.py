@@ -7,6 +7,8 @@ from korembed.model import chunk_limit, load_model
 from korembed.negatives import audit_batches, candidates, mine, with_columns, with_negatives, write_mined
 from korembed.training import TrainingConfig
 
+BM25 = ('--model', 'offline', '--by', 'bm25', '--device', 'cpu')
+
 @pytest.fixture(scope='module')
 def pairs(korquad): return make_pairs(read_qa(korquad))
 
@@ -46,7 +48,7 @@ def test_the_command_writes_what_training_can_use(tmp_path):
     files = ('mined.parquet', 'mined.jsonl')
     said = []
     for name in files:
-        done = korembed('mine', SMALL, '--model', 'offline', '--by', 'bm25', '-n', 2, '--out', name, '--device', 'cpu', '--json', cwd=tmp_path)
+        done = korembed('mine', SMALL, *BM25, '-n', 2, '--out', name, '--json', cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         said.append(json.loads(done.stdout))
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(files)
@@ -64,8 +66,7 @@ def test_the_command_writes_what_training_can_use(tmp_path):
     assert with_columns(found).column_names[2:4] == ['negative_1', 'negative_2']
 
 def test_another_seed_holds_out_other_articles(tmp_path):
-    mined = [json.loads(korembed('mine', SMALL, '--model', 'offline', '--by', 'bm25', '--seed', s, '--out', 'm.jsonl', '--json', cwd=tmp_path).stdout)
-             for s in (1, 2)]
+    mined = [json.loads(korembed('mine', SMALL, *BM25, '--seed', s, '--out', 'm.jsonl', '--json', cwd=tmp_path).stdout) for s in (1, 2)]
     for s, m in zip((1, 2), mined): assert m['held_out_articles'] == sorted(set(load_parts(SMALL, seed=s)['validation']['title']))
     assert mined[0]['held_out_articles'] != mined[1]['held_out_articles']
 
@@ -89,5 +90,5 @@ def test_a_file_fits_the_run_it_is_made_for(tmp_path):
 @pytest.mark.skipif(os.name == 'nt', reason='needs a POSIX file size limit')
 def test_a_full_disk_leaves_the_old_file(tmp_path):
     (tmp_path/'mined.jsonl').write_text('old', encoding='utf-8')
-    refused('mine', SMALL, '--model', 'offline', '--by', 'bm25', '--out', 'mined.jsonl', cwd=tmp_path, limit=4096, names=['mined.jsonl'])
+    refused('mine', SMALL, *BM25, '--out', 'mined.jsonl', cwd=tmp_path, limit=4096, names=['mined.jsonl'])
     assert (tmp_path/'mined.jsonl').read_text(encoding='utf-8') == 'old' and len(list(tmp_path.iterdir())) == 1
