@@ -6,7 +6,7 @@
 __all__ = ['logger', 'candidates', 'why_not', 'Negative', 'random_negatives', 'mine', 'with_negatives', 'triplets',
            'with_columns', 'labelled', 'audit_batches', 'write_mined']
 
-# %% ../nbs/03a_negatives.ipynb #97805fb1
+# %% ../nbs/03a_negatives.ipynb #51be1506
 import json, logging, random
 from collections import Counter, defaultdict
 from itertools import zip_longest
@@ -23,7 +23,7 @@ from .model import Embedder, chunk_limit, load_model
 from .near_duplicates import near_pairs
 from .text import InputError, chunk_text, hash_text, nfc, read_text, replacing, write_text
 
-# %% ../nbs/03a_negatives.ipynb #26b1b750
+# %% ../nbs/03a_negatives.ipynb #c27b7fdb
 def candidates(
     qa: Dataset,  # QA table
     positive: Positive = 'passage',  # as for `make_pairs`: negatives should look like positives
@@ -38,7 +38,7 @@ def candidates(
         for t in texts: rows.setdefault((t, name), dict(text=t, passage_id=name, group=title))
     return Dataset.from_list([r for r in rows.values() if r['text'].strip()])
 
-# %% ../nbs/03a_negatives.ipynb #a1283ee9
+# %% ../nbs/03a_negatives.ipynb #2ac5f3af
 def _plain(text: str) -> str:
     "What texts are compared by: NFC, no blanks, small letters."
     return ''.join(nfc(text).lower().split())
@@ -63,7 +63,7 @@ def _near(texts: list[str]) -> dict[str, set[str]]:
     for i, j in near_pairs(texts): near[texts[i]].add(texts[j]); near[texts[j]].add(texts[i])
     return near
 
-# %% ../nbs/03a_negatives.ipynb #e710bdac
+# %% ../nbs/03a_negatives.ipynb #a10a8dd4
 def why_not(
     pairs: Dataset,  # anchor, positive, passage_id, answer
     corpus: Dataset,  # text, passage_id: as from `candidates`
@@ -81,7 +81,7 @@ def why_not(
         return ''
     return why
 
-# %% ../nbs/03a_negatives.ipynb #b24b885e
+# %% ../nbs/03a_negatives.ipynb #a5ab8003
 class Negative(NamedTuple):
     "A text chosen as wrong."
     text: str
@@ -106,7 +106,7 @@ def _tell(counts: dict | None, said: Counter, chosen: list[list]) -> None:
     if counts is not None: counts.update(said)
     logger.info('%d negatives for %d pairs (%s)', sum(map(len, chosen)), len(chosen), ', '.join(f'{k}: {v}' for k, v in said.items()))
 
-# %% ../nbs/03a_negatives.ipynb #4dcef3c8
+# %% ../nbs/03a_negatives.ipynb #3655cffb
 def _draws(texts: list[str], rng: random.Random) -> Iterator[str]:
     "All texts in a random order, as many as are asked for."
     seen = set()
@@ -118,7 +118,7 @@ def random_negatives(
     corpus: Dataset,  # as from `candidates`
     n: int = 1,  # negatives for each pair; fewer where there are no more
     seed: int = 42,  # of the draw
-    counts: dict | None = None,  # receives how many texts were passed over, by reason
+    counts: dict | None = None,  # receives texts passed over, by reason, and pairs without a negative
 ) -> Dataset:  # the pairs with negatives, negative_ranks, negative_scores, negative_by
     "Negatives drawn by chance. Raises InputError."
     if n < 1: raise InputError(f'n={n}: give at least 1')
@@ -133,12 +133,13 @@ def random_negatives(
     _tell(counts, said, chosen)
     return _with(pairs, chosen)
 
-# %% ../nbs/03a_negatives.ipynb #f908f214
+# %% ../nbs/03a_negatives.ipynb #63174b70
 class _Ranked(NamedTuple):
     negative: Negative
     too_near: bool  # within the margin
 
-def _dense(pairs: Dataset, texts: list[str], model: str | SentenceTransformer | None, margin: float, depth: int) -> list[list[_Ranked]]:
+def _dense(pairs: Dataset, texts: list[str], model: str | SentenceTransformer | None, margin: float,
+           depth: int) -> Iterator[list[_Ranked]]:
     "The nearest texts of each question."
     embed = Embedder(model) if model is not None else Embedder()
     known = set(texts)
@@ -147,17 +148,18 @@ def _dense(pairs: Dataset, texts: list[str], model: str | SentenceTransformer | 
     queries = embed.encode_queries(pairs['anchor'], progress=len(pairs) > 500)
     right = (queries * vectors[[place[p] for p in pairs['positive']]]).sum(1)
     limit = right - abs(right) * margin
-    found = semantic_search(queries, vectors[:len(texts)], top_k=depth)
-    return [[_Ranked(Negative(texts[h['corpus_id']], rank, h['score'], 'dense'), h['score'] > top) for rank, h in enumerate(hits, 1)]
-            for hits, top in zip(found, limit)]
+    for i in range(0, len(queries), 1000):
+        for hits, top in zip(semantic_search(queries[i:i + 1000], vectors[:len(texts)], top_k=depth), limit[i:]):
+            yield [_Ranked(Negative(texts[h['corpus_id']], rank, h['score'], 'dense'), h['score'] > top)
+                   for rank, h in enumerate(hits, 1)]
 
-def _bm25(pairs: Dataset, texts: list[str], depth: int) -> list[list[_Ranked]]:
+def _bm25(pairs: Dataset, texts: list[str], depth: int) -> Iterator[list[_Ranked]]:
     "The texts that share most with each question."
     bm25 = BM25({t: t for t in texts})
-    return [[_Ranked(Negative(t, rank, score, 'bm25'), False) for rank, (t, score) in enumerate(bm25.search(q, depth), 1)]
-            for q in pairs['anchor']]
+    for q in pairs['anchor']:
+        yield [_Ranked(Negative(t, rank, score, 'bm25'), False) for rank, (t, score) in enumerate(bm25.search(q, depth), 1)]
 
-# %% ../nbs/03a_negatives.ipynb #c4654eea
+# %% ../nbs/03a_negatives.ipynb #c6fa0437
 def _take(question: str, rankings: list[list[_Ranked]], why: Callable[[str, str], str], n: int) -> tuple[list[Negative], Counter]:
     "The first n that are not refused, the rankings taking turns; what was passed over, each text once."
     kept, refused = {}, {}
@@ -179,7 +181,7 @@ def _check(by: str, n: int, margin: float, depth: int) -> None:
     if not 0 <= margin < 1: raise InputError(f'margin={margin}: give a share of at least 0 and below 1')
     if depth < n: raise InputError(f'depth={depth}: give at least n={n}')
 
-# %% ../nbs/03a_negatives.ipynb #32552fe8
+# %% ../nbs/03a_negatives.ipynb #a1ffbf71
 def mine(
     pairs: Dataset,  # as from `make_pairs`
     corpus: Dataset,  # as from `candidates`
@@ -189,12 +191,13 @@ def mine(
     margin: float = .05,  # 'dense' only: share of the positive's cosine that a negative must stay below it
     depth: int = 50,  # texts looked at in each ranking
     seed: int = 42,  # 'both' only: which ranking begins
-    counts: dict | None = None,  # receives how many texts were passed over, by reason
+    counts: dict | None = None,  # receives texts passed over, by reason, and pairs without a negative
 ) -> Dataset:  # the pairs with negatives, negative_ranks, negative_scores, negative_by
     "Hard negatives: what a search ranks high, without what may be right. Raises InputError."
     _check(by, n, margin, depth)
     why, texts = why_not(pairs, corpus), list(dict.fromkeys(corpus['text']))
-    rankings = ([_dense(pairs, texts, model, margin, depth)] if by != 'bm25' else []) + ([_bm25(pairs, texts, depth)] if by != 'dense' else [])
+    rankings = [_dense(pairs, texts, model, margin, depth)] if by != 'bm25' else []
+    if by != 'dense': rankings.append(_bm25(pairs, texts, depth))
     chosen, said = [], Counter()
     for question, *ranked in zip(pairs['anchor'], *rankings):
         if random.Random(f'{seed}:{question}').random() < .5: ranked.reverse()
@@ -203,7 +206,7 @@ def mine(
     _tell(counts, said, chosen)
     return _with(pairs, chosen)
 
-# %% ../nbs/03a_negatives.ipynb #d1b7eb56
+# %% ../nbs/03a_negatives.ipynb #02f07d7e
 def _write(pairs: Dataset, path: Path) -> None:
     "Pairs with negatives as Parquet, or as lines of JSON."
     if path.suffix == '.parquet':
@@ -218,7 +221,8 @@ def _read_mined(path: Path) -> list[dict]:
                 else [json.loads(line) for line in read_text(path).split('\n') if line.strip()])
     except (ValueError, OSError) as e:   # pyarrow's and json's errors are ValueErrors
         raise InputError(f'{path}: neither Parquet nor lines of JSON ({str(e).splitlines()[0]}); write it with korembed mine') from e
-    if not rows or not all(isinstance(r, dict) and isinstance(r.get('negatives'), list) and r.get('anchor') and r.get('positive') for r in rows):
+    whole = lambda r: isinstance(r, dict) and isinstance(r.get('negatives'), list) and r.get('anchor') and r.get('positive')
+    if not rows or not all(map(whole, rows)):
         raise InputError(f'{path}: needs rows with anchor, positive and negatives; write it with korembed mine')
     return rows
 
@@ -233,11 +237,12 @@ def _from_file(pairs: Dataset, path: Path, corpus: Dataset | None, n: int, count
         said['not in the corpus'] += sum(known is not None and x.text not in known for x in found)
     if said['not in the file'] == len(pairs):
         raise InputError(f'{path}: no pair of the data is in it; mine with the data, model and chunk sizes that are trained with')
-    if not any(chosen): raise InputError(f'{path}: none of its negatives stands in the training side; mine from the data that is trained on')
+    if not any(chosen):
+        raise InputError(f'{path}: none of its negatives stands in the training side; mine from the data that is trained on')
     _tell(counts, said, chosen)
     return _with(pairs, chosen)
 
-# %% ../nbs/03a_negatives.ipynb #722d860d
+# %% ../nbs/03a_negatives.ipynb #44a64cde
 def with_negatives(
     pairs: Dataset,  # as from `make_pairs`
     source: str | Path,  # 'random', 'mine' (both rankings), or a file that `korembed mine` wrote
@@ -254,7 +259,7 @@ def with_negatives(
     if source == 'random': return random_negatives(pairs, corpus, n, seed, counts)
     return mine(pairs, corpus, 'both', model, n, seed=seed, counts=counts)
 
-# %% ../nbs/03a_negatives.ipynb #9937a876
+# %% ../nbs/03a_negatives.ipynb #8650450c
 def _shaped(pairs: Dataset, rows: Callable[[dict], list[dict]], counts: dict | None, want: int) -> Dataset:
     "All rows that the pairs give, and how many pairs had fewer than `want` negatives."
     short = sum(len(x) < want for x in pairs['negatives'])
@@ -294,7 +299,7 @@ def labelled(
     row = lambda p: [dict(sentence1=p['anchor'], sentence2=x, label=int(not i)) for i, x in enumerate([p['positive'], *p['negatives']])]
     return _shaped(_mined(pairs), row, None, 0)
 
-# %% ../nbs/03a_negatives.ipynb #eba97d42
+# %% ../nbs/03a_negatives.ipynb #e63f34f2
 def _batches(pairs: Dataset, batch_size: int, sampler: Callable | None, seed: int) -> dict[str, list[list[int]]]:
     "Rows of each batch of an epoch, by kind of sampler."
     dice, texts = torch.Generator().manual_seed(seed), pairs.select_columns(['anchor', 'positive'])
@@ -318,9 +323,9 @@ def _meetings(pairs: Dataset) -> dict[str, Callable[[list[int]], list[bool]]]:
         there = {column['positive'][i] for i in batch}
         return [bool(near[column['positive'][i]] & there) for i in batch]
     def negative(batch):
-        said = [(i, x) for i in batch for x in wrong[i]]
+        said = [x for i in batch for x in wrong[i]]
         false = lambda i, text, plain: text == column['positive'][i] or answer[i] and answer[i] in plain
-        return [any(j != i and false(i, *x) for j, x in said) for i in batch]
+        return [any(false(i, *x) for x in said) for i in batch]
     equal = same(column['anchor']), same(column['positive'])
     kinds = dict(passage=same(column['passage_id']), answer=same(answer), near_duplicate=nearly,
                  text=lambda batch: [any(pair) for pair in zip(*(f(batch) for f in equal))])
@@ -340,7 +345,7 @@ def audit_batches(
         table[name] = dict(zip([*kinds, 'any'], [sum(c) / len(pairs) for c in (*zip(*rows), [any(r) for r in rows])]))
     return pd.DataFrame(table).T
 
-# %% ../nbs/03a_negatives.ipynb #17d63cc4
+# %% ../nbs/03a_negatives.ipynb #bc388605
 def write_mined(
     data: str | Path,  # any QA file, or a folder made by `prepare`, which keeps the split it was made with
     out: str | Path,  # *.parquet or *.jsonl
@@ -353,7 +358,7 @@ def write_mined(
     chunk_size: int = 512, chunk_overlap: int = 50,  # characters
     max_seq_length: int = 256,  # tokens
     prompts: str | dict | None = None, device: str | None = None,  # as in `load_model`
-) -> dict:  # out, pairs, negatives (of each ranking), passed_over (by reason), candidates, chunk_size, held_out_articles
+) -> dict:  # out, pairs, without (a negative), negatives (by ranking), passed_over (by reason), candidates, chunk_size, held_out_articles
     "Mine hard negatives from the training side, and write them. Raises InputError."
     out = Path(out)
     if out.suffix not in ('.parquet', '.jsonl') or out.is_dir(): raise InputError(f'{out}: name a file that ends in .parquet or .jsonl')
@@ -366,5 +371,7 @@ def write_mined(
     found = Counter(b for row in pairs['negative_by'] for b in row)
     if not found: raise InputError(f'{data}: no negative for any question; raise depth={depth}, lower margin={margin} or mine by bm25')
     _write(pairs, out)
-    return dict(out=str(out), pairs=len(pairs), negatives=dict(found), passed_over=counts, candidates=len(set(corpus['text'])),
-                chunk_size=size, held_out_articles=sorted(set(parts['validation']['title'])) if 'validation' in parts else [])
+    held = sorted(set(parts['validation']['title'])) if 'validation' in parts else []
+    without = counts.pop('without a negative')
+    return dict(out=str(out), pairs=len(pairs), without=without, negatives=dict(found), passed_over=counts,
+                candidates=len(set(corpus['text'])), chunk_size=size, held_out_articles=held)
