@@ -5,7 +5,7 @@ from importlib import import_module
 from types import ModuleType
 
 # The stable names, imported on first use: `import korembed` loads no torch, chromadb or matplotlib.
-_names = dict(read_qa='data', make_pairs='data', split='data', TrainingConfig='training', train='training',
+_names = dict(read_qa='data', make_pairs='data', split='data', TrainingConfig='config', train='training',
               Embedder='model', index='indexing', search='retrieval', evaluate='evaluation', judge='judge')
 __all__ = list(_names)
 

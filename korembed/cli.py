@@ -171,42 +171,101 @@ def mine(
                          f"pairs without: {made['without']}\npassed over, {counted(made['passed_over'])}\nWritten: {made['out']}")
 
 # %% ../nbs/12_cli.ipynb #42738471
+def _typed_options(context: typer.Context, values: dict) -> dict:
+    "Those of the options that stand on the command line: only they go before files and the environment."
+    return {k: v for k, v in values.items() if str(context.get_parameter_source(k)).endswith('COMMANDLINE')}
+
 @app.command()
 def train(
-    data: _Path = None,
+    context: typer.Context, data: _Path = None,
+    out: Annotated[Optional[Path], typer.Option(help='Run folder; a new one under log_dir by default.')] = None,
+    config: Annotated[Optional[Path], typer.Option(help='Settings in TOML or JSON; what is typed goes before them.')] = None,
+    preset: Annotated[Optional[str], typer.Option(help='default, classic, full, webscrape, qa-jsonl or 8gb.')] = None,
+    resume: Annotated[bool, typer.Option('--resume', help='Go on with the run in --out from its last whole checkpoint.')] = False,
+    dry_run: Annotated[bool, typer.Option('--dry-run', help='Say what would be done and how long it would take, and stop.')] = False,
+    sweep: Annotated[Optional[str], typer.Option(help='Try several values of a field, such as learning_rate, and choose by validation.')] = None,
+    values: Annotated[Optional[str], typer.Option(help='Values for --sweep, comma between.')] = None,
+    fp16: Annotated[bool, typer.Option('--fp16', help='The same as --precision fp16.')] = False,
     model_name: Annotated[str, typer.Option('--model', '--model-name', help="Base: 'offline', a folder or a hub name.")] = _E5,
-    out: Annotated[Optional[Path], typer.Option(help='Run folder; a new one under logs/tensorboard by default.')] = None,
-    num_epochs: Annotated[int, typer.Option('--epochs', '--num-epochs', help='Passes over the pairs.')] = 3,
-    batch_size: Annotated[int, typer.Option(help='Pairs in a batch.')] = 32,
-    learning_rate: Annotated[float, typer.Option(help='Highest learning rate.')] = 1e-3,
-    warmup_steps: Annotated[float, typer.Option(help='Steps of warm-up; below 1: share of all steps.')] = .1,
-    max_steps: Annotated[int, typer.Option(help='Stop after so many steps; -1: when the epochs are done.')] = -1,
-    max_samples: Annotated[Optional[int], typer.Option(help='Train on so many pairs at most.')] = None,
-    max_seq_length: Annotated[int, typer.Option(help='Tokens seen of a text.')] = 256,
-    positive: Annotated[str, typer.Option(help='passage, answer or context.')] = 'passage',
-    chunk_size: _Size = 512, chunk_overlap: _Overlap = 50,
+    prompts: Annotated[Optional[str], typer.Option(help="'e5', 'none', 'QUERY|PASSAGE'; by default found in the model.")] = None,
+    max_seq_length: Annotated[int, typer.Option(help='Tokens seen of a text; never more than the base can take.')] = 256,
+    positive: Annotated[str, typer.Option(help="'passage', 'answer' or 'context'.")] = 'passage',
+    chunk_size: Annotated[int, typer.Option(help='Characters of a passage; shrinks to what the model sees.')] = 512,
+    chunk_overlap: _Overlap = 50,
+    title_in_text: Annotated[bool, typer.Option(help="The article's title before each passage.")] = False,
+    negatives: Annotated[Optional[str], typer.Option(
+        help="'random', 'mine' or a file of `korembed mine`; by default those of the batch alone.")] = None,
+    n_negatives: Annotated[int, typer.Option(help='Negatives for a question, if any are asked for.')] = 1,
+    tuning: Annotated[str, typer.Option(help="'lora': an adapter; 'full': all weights.")] = 'lora',
     lora_r: Annotated[int, typer.Option(help='Rank of the adapter.')] = 32,
     lora_alpha: Annotated[int, typer.Option(help='Strength of the adapter, as alpha / r.')] = 64,
     lora_dropout: Annotated[float, typer.Option(help='Share of adapter inputs dropped.')] = 0.,
-    lora_targets: Annotated[Optional[str], typer.Option(help='Layer names, comma between; all linear layers by default.')] = None,
+    lora_targets: Annotated[Optional[str], typer.Option(help='Layer names, comma between; by default all linear layers.')] = None,
+    lora_tokens: Annotated[bool, typer.Option(help='The embeddings of the Hangul tokens are trained too.')] = False,
+    loss: Annotated[str, typer.Option(help='MultipleNegativesRanking, its cached form, GISTEmbed, Triplet, Contrastive, OnlineContrastive, CosineSimilarity, CoSENT.')] = 'MultipleNegativesRanking',
     scale: Annotated[float, typer.Option(help='1 / temperature of InfoNCE.')] = 20.,
-    train_split: Annotated[float, typer.Option(help='Share of the questions to train on; 1.0 holds nothing out.')] = .9,
+    mini_batch_size: Annotated[int, typer.Option(help='Texts at a time in the cached losses; changes memory, not the result.')] = 32,
+    guide: Annotated[Optional[str], typer.Option(help='Model that tells false negatives, for GISTEmbed.')] = None,
+    matryoshka: Annotated[Optional[str], typer.Option(help="Dimensions that should work alone, such as '384,192,96'.")] = None,
+    batch_size: Annotated[int, typer.Option(help='Pairs in a batch; each meets batch_size - 1 negatives.')] = 32,
+    num_epochs: Annotated[int, typer.Option('--epochs', '--num-epochs', help='Passes over the pairs.')] = 3,
+    max_steps: Annotated[int, typer.Option(help='Stop after so many steps; -1: when the epochs are done.')] = -1,
+    learning_rate: Annotated[float, typer.Option(help='Highest rate of AdamW.')] = 1e-3,
+    schedule: Annotated[str, typer.Option(help="How the learning rate falls after the warm-up: 'linear', 'cosine' or 'constant'.")] = 'linear',
+    warmup_steps: Annotated[float, typer.Option(help='Steps until it is reached; below 1: share of all steps.')] = .1,
+    weight_decay: Annotated[float, typer.Option(help='Weight decay of AdamW.')] = 0.,
+    train_split: Annotated[float, typer.Option(help='Share of the questions to train on.')] = .9,
+    max_samples: Annotated[Optional[int], typer.Option(help='Train on so many pairs at most.')] = None,
     eval_samples: Annotated[int, typer.Option(help='Validate on so many questions at most.')] = 1000,
-    precision: Annotated[str, typer.Option(help='auto, fp32, bf16 or fp16.')] = 'auto',
+    eval_steps: Annotated[Optional[int], typer.Option(help='Steps between two validations; by default after each epoch.')] = None,
+    early_stopping: Annotated[Optional[int], typer.Option(help='Stop after so many validations without a better score; by default never.')] = None,
+    save_steps: Annotated[int, typer.Option(help='Steps between two checkpoints; one is kept after each epoch besides.')] = 1000,
+    precision: Annotated[str, typer.Option(help="'auto', 'fp32', 'bf16', 'fp16'.")] = 'auto',
+    gradient_checkpointing: Annotated[bool, typer.Option(help='Less memory, a third more time.')] = False,
+    num_workers: Annotated[int, typer.Option(help='Processes that prepare batches.')] = 0,
+    log_dir: Annotated[str, typer.Option(help='Where unnamed runs go.')] = 'logs/tensorboard',
     log_every_n_steps: Annotated[int, typer.Option(help='Steps between two records.')] = 10,
+    log_gradients: Annotated[bool, typer.Option(help="Norm of each adapted layer's gradient.")] = True,
+    log_gradient_histograms: Annotated[bool, typer.Option(help='The whole distribution too; slow.')] = False,
     seed: Annotated[int, typer.Option(help='Of split, adapter and batches.')] = 42,
-    prompts: _Prompts = None, device: _Device = None, as_json: _Json = False,
+    device: Annotated[Optional[str], typer.Option(help="'cpu', 'cuda', 'mps'; by default the best there is.")] = None,
+    format: _Format = None, columns: _Columns = None, as_json: _Json = False,
 ):
     "Tune a base on questions and passages. Example: korembed train questions.json --model offline --epochs 1"
-    given = {k: v for k, v in locals().items() if k not in ('data', 'out', 'as_json')}
+    from korembed.config import PRESETS, TrainingConfig, make_config, preset_note
+    fields = TrainingConfig().to_dict()
+    given = _typed_options(context, {k: v for k, v in locals().items() if k in fields}) | (dict(precision='fp16') if fp16 else {})
+    settings, places = make_config(preset, config, **given)
     _quiet()
     from korembed.runs import model_of
+    settings.model_name = model_of(settings.model_name)
+    if note := preset_note(places['preset'], settings.model_name): logging.getLogger('korembed').info(note)
+    data, out = _dataset(data or (Path(places['data']) if 'data' in places else None)), out or places.get('out')
+    read = dict(format=format, columns=_mapping(columns))
+    if dry_run: return _show_plan(data, settings, read, as_json)
+    if sweep: return _show_sweep(data, out, settings, sweep, values, read, as_json)
     from korembed.training import train as run
-    made = run(_dataset(data), out, **given | dict(model_name=model_of(model_name)))
+    made = run(data, out, settings, resume, **read)
     scores, keys = made['metrics'], ('ndcg@10', 'recall@10', 'mrr@10')
     lines = [f"{k}: {scores['base'][k]:.4f} -> {scores['tuned'][k]:.4f}" for k in keys] if scores else ['nothing was held out: no score']
-    _show(made, as_json, '\n'.join([f"{made['train_examples']} pairs, {made['seconds']['train']} s", *lines,
+    _show(made, as_json, '\n'.join([f"{made['train_examples']} rows, {made['seconds']['train']} s", *lines,
                                     f"Model: {Path(made['run'])/'model'}"]))
+
+def _show_plan(data: Path, settings, read: dict, as_json: bool) -> None:
+    from korembed.training import plan
+    p = plan(data, settings, **read)
+    if not as_json: settings.print_summary()
+    _show(p, as_json, '\n'.join([
+        f"{p['train_examples']} rows, {p['steps']} steps on {p['device']} in {p['precision']}, {p['eval_examples']} held-out questions",
+        f"about {p['seconds'] / 60:.1f} minutes without examinations, {p['peak_memory_mib']:.0f} MiB at the highest so far",
+        *(f'careful: {w}' for w in p['warnings'])]))
+
+def _show_sweep(data: Path, out: Optional[Path], settings, field: str, values: Optional[str], read: dict, as_json: bool) -> None:
+    from korembed.training import sweep as run
+    if out is None: raise InputError('--sweep: name a folder with --out')
+    tried = run(data, out, settings, field, [json.loads(v) if v.strip()[0] in '-.0123456789' else v for v in values.split(',')] if values else None, **read)
+    _show(tried, as_json, '\n'.join([f"base: {tried['base']:.4f}", *(f'{field}={v}: {s:.4f}' for v, s in tried['scores'].items()),
+                                     f"best: {field}={tried['best']}, in {tried['run']}"]))
 
 # %% ../nbs/12_cli.ipynb #e0b6b6f6
 runs_app = typer.Typer(help='Look at earlier runs: list, show, compare.', no_args_is_help=True)

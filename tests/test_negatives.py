@@ -5,7 +5,7 @@ from test_cli import SMALL, korembed, refused
 from korembed.data import load_parts, make_pairs, read_qa
 from korembed.model import chunk_limit, load_model
 from korembed.negatives import audit_batches, candidates, mine, with_columns, with_negatives, write_mined
-from korembed.training import TrainingConfig
+from korembed.config import TrainingConfig
 
 BM25 = ('--model', 'offline', '--by', 'bm25', '--device', 'cpu')
 

@@ -1,0 +1,139 @@
+"Runs that are killed, refused, filled up or spoilt: what was saved stays usable."
+import errno, json, os, random, signal, subprocess, sys, time
+import pytest, torch
+from korembed.config import TrainingConfig
+from korembed.data import sample_path
+from korembed.runs import run_lock
+from korembed.text import InputError
+import korembed.trainer as trainer
+from korembed.training import train
+
+@pytest.fixture(scope='module')
+def few(tmp_path_factory):
+    "A dozen articles."
+    data = json.loads(sample_path('train/articles.json').read_text(encoding='utf-8'))
+    path = tmp_path_factory.mktemp('few')/'few.json'
+    path.write_text(json.dumps(data | dict(data=data['data'][:12]), ensure_ascii=False), encoding='utf-8')
+    return path
+
+SMALL = dict(model_name='offline', device='cpu', num_epochs=2, batch_size=4, max_samples=16, lora_r=4, lora_dropout=.1, save_steps=2, train_split=1.,
+             log_every_n_steps=1, precision='fp32')
+
+def command(data, out, *more):
+    "The same run on the command line."
+    args = [f'--{k.replace("_", "-")}={v}' for k, v in SMALL.items()]
+    return subprocess.Popen([sys.executable, '-m', 'korembed.cli', 'train', str(data), '--out', str(out), *args, *more],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, encoding='utf-8')
+
+def weights(run): return (run/'model'/'model.safetensors').read_bytes()
+
+@pytest.fixture(scope='module')
+def whole(few, tmp_path_factory):
+    "The run that nothing disturbed."
+    out = tmp_path_factory.mktemp('whole')/'run'
+    train(few, out, **SMALL)
+    return out
+
+def test_killed_between_two_checkpoints_and_resumed_it_ends_the_same(few, whole, tmp_path):
+    out = tmp_path/'run'
+    run = command(few, out)
+    while not (out/'checkpoints'/'checkpoint-2'/'seal.json').is_file():
+        assert run.poll() is None, run.stderr.read()
+        time.sleep(.01)
+    run.kill(); run.communicate()
+    assert not (out/'run.json').is_file() and not (out/'model').exists()
+    again = command(few, out); said = again.communicate()[1]   # without --resume it is left alone
+    assert again.returncode == 2 and '--resume' in said
+    resumed = command(few, out, '--resume'); said = resumed.communicate()[1]
+    assert resumed.returncode == 0 and 'going on from checkpoint-' in said, said
+    assert weights(out) == weights(whole)
+    a, b = (json.loads((r/'run.json').read_text(encoding='utf-8')) for r in (out, whole))
+    assert a['loss'] == b['loss'] and a['resumed_from'] >= 2 and b['resumed_from'] == 0   # a record at every step: not one lost, none twice
+
+@pytest.mark.slow
+@pytest.mark.parametrize('end', [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_stopped_at_random_moments_it_ends_the_same(few, whole, tmp_path, end):
+    out, dice, stops = tmp_path/'run', random.Random(), 0
+    for _ in range(30):
+        more = ['--resume'] if out.is_dir() else []
+        run = command(few, out, *more)
+        try: said = run.communicate(timeout=dice.uniform(2, 30))[1]
+        except subprocess.TimeoutExpired:
+            run.send_signal(end); run.communicate(); stops += 1
+            continue
+        assert run.returncode == 0, said
+        break
+    assert stops and weights(out) == weights(whole)
+
+def test_other_settings_are_refused_on_resumption(few, tmp_path):
+    with pytest.raises(KeyboardInterrupt): interrupted(few, tmp_path/'run')
+    with pytest.raises(InputError, match='learning_rate=0.001 before, 0.002 now'): train(few, tmp_path/'run', resume=True, learning_rate=.002, **SMALL)
+    with pytest.raises(InputError, match='the data is another'): train(sample_path('train/html.json'), tmp_path/'run', resume=True, **SMALL)
+
+def interrupted(few, out, monkeypatch=None):
+    class Stop(trainer.Record):
+        def on_step_end(self, args, state, control, **kw):
+            super().on_step_end(args, state, control, **kw)
+            if state.global_step == 3: raise KeyboardInterrupt
+    whole, trainer.Record = trainer.Record, Stop
+    try: return train(few, out, **SMALL)
+    finally: trainer.Record = whole
+
+def test_a_second_process_is_refused(few, tmp_path):
+    (tmp_path/'run').mkdir()
+    with run_lock(tmp_path/'run'), pytest.raises(InputError, match='another process'): train(few, tmp_path/'run', **SMALL)
+
+def spoilt(monkeypatch, step, error):
+    "At that step the loss is what `error` makes of it."
+    usual, n = trainer.GuardedTrainer.compute_loss, 0
+    def compute(self, *a, **kw):
+        nonlocal n
+        n += 1
+        loss = usual(self, *a, **kw)
+        return error(loss) if n == step else loss
+    monkeypatch.setattr(trainer.GuardedTrainer, 'compute_loss', compute)
+
+def test_a_spoilt_loss_and_then_a_full_disk_lose_nothing(few, whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as m:
+        spoilt(m, 3, lambda loss: loss * float('nan'))
+        with pytest.raises(InputError, match='loss is nan at step 3; lower learning_rate'): train(few, tmp_path/'run', **SMALL)
+    assert trainer.last_checkpoint(tmp_path/'run'/'checkpoints').name == 'checkpoint-2'
+    usual, n = torch.save, 0
+    def save(obj, path, *a, **kw):
+        nonlocal n
+        n += 1
+        if n == 2: raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))   # in the middle of the next checkpoint
+        return usual(obj, path, *a, **kw)
+    with monkeypatch.context() as m:
+        m.setattr(torch, 'save', save)
+        with pytest.raises(InputError, match='cannot be written; free some space and go on with --resume'):
+            train(few, tmp_path/'run', resume=True, **SMALL)
+    assert (tmp_path/'run'/'checkpoints'/'checkpoint-4').is_dir()   # torn
+    made = train(few, tmp_path/'run', resume=True, **SMALL)
+    assert made['resumed_from'] == 2 and weights(tmp_path/'run') == weights(whole)
+
+def test_out_of_memory_says_what_to_change(few, tmp_path, monkeypatch):
+    def none_left(loss): raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+    spoilt(monkeypatch, 2, none_left)
+    with pytest.raises(InputError, match='out of memory at step 2; lower batch_size=4'): train(few, tmp_path/'run', **SMALL)
+
+def test_a_best_model_that_does_not_score_as_stored_is_an_error(few, tmp_path, monkeypatch):
+    usual = trainer._load_trained
+    def other(model, file):
+        usual(model, file)
+        for p in model.parameters(): p.data.add_(.01 if p.requires_grad else 0)
+    monkeypatch.setattr(trainer, '_load_trained', other)
+    examined = iter([.5, .4, .3, .2])
+    c = TrainingConfig(**SMALL | dict(train_split=.7))
+    from korembed.data import make_pairs, read_qa
+    from korembed.model import add_lora, load_model
+    model = add_lora(load_model('offline', device='cpu'), r=2)
+    with pytest.raises(RuntimeError, match='the best model .step 2. scores'):
+        trainer.fit(model, make_pairs(read_qa(few), chunk_size=170, chunk_overlap=0).select(range(16)), c, tmp_path, lambda: {'ndcg@10': next(examined)})
+
+def test_early_stopping_ends_with_the_best(few, tmp_path, monkeypatch):
+    import korembed.training as training
+    scores = iter([.1, .2, .3, .25, .24, .3])   # the last: the best, put back
+    monkeypatch.setattr(training, 'score', lambda model, exam: {'ndcg@10': (s := next(scores)), 'recall@10': s, 'mrr@10': s})
+    made = train(few, tmp_path/'run', **SMALL | dict(train_split=.7, num_epochs=9, eval_steps=1, early_stopping=2))
+    assert made['metrics']['tuned']['ndcg@10'] == .3 and made['best_step'] == 2 and made['steps'] == 4
