@@ -21,7 +21,7 @@ def test_stable_names_are_what_they_say():
 
 # who may import whom; text is for all
 ALLOWED = dict(
-    text='', lexical='', metrics='', runs='', eda='data lexical model', data='documents formats near_duplicates', formats='', near_duplicates='', documents='', download='', openai_client='', model='', indexing='data documents model',
+    text='', lexical='', metrics='', runs='', eda='data lexical model', data='documents formats near_duplicates', convert='data formats', formats='', near_duplicates='', documents='', download='', openai_client='', model='', indexing='data documents model',
     retrieval='indexing lexical model metrics', training='data model metrics runs', judge='openai_client model metrics',
     evaluation='data metrics model judge retrieval runs', report='eda metrics runs evaluation',
     pipeline='data evaluation indexing judge model report retrieval training', cli='*')
