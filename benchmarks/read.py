@@ -2,9 +2,9 @@
 
 Writes files of that shape from the project's own text (HTML `context` and `raw_html` of some 60 KB an article), then loads,
 cleans and pairs them in processes of their own. The plain reader: json.load in a pool of two processes, all articles kept,
-cleaning by regular expressions once for each article. Usage: python benchmarks/read.py [ARTICLES]
+cleaning by regular expressions once for each article, cutting at sentence ends by another. Usage: python benchmarks/read.py [ARTICLES]
 """
-import html, json, os, random, re, resource, subprocess, sys, tempfile, time, urllib.parse
+import html, json, os, random, re, subprocess, sys, tempfile, time, urllib.parse
 from multiprocessing import Pool
 from pathlib import Path
 
@@ -49,7 +49,8 @@ def _questions(page: str, told: list[dict], name: str, rng: random.Random) -> li
         start = page.find(text)
         if start >= 0 and len(qas) < 2:
             answer = dict(text=text, answer_start=start, html_answer_start=start, html_answer_text=text)
-            qas.append(dict(id=f'{name}-{len(qas)}', question=q['question'], answer=answer))
+            # the number makes the question another one in each article: pairs must not be fewer because some are the same
+            qas.append(dict(id=f'{name}-{len(qas)}', question=f"{q['question']} ({name}-{len(qas)})", answer=answer))
     return qas
 
 def article(source: list[dict], name: str, rng: random.Random) -> dict:
@@ -93,15 +94,24 @@ def _clean(page: str) -> str:
     page = re.sub(r'\[\s*(?:편집|\d+)\s*\]', ' ', page)
     return re.sub(r'\s+', ' ', page).strip()
 
+def _chunks(text: str) -> list[tuple[int, str]]:
+    "Sentences joined while 512 characters are not passed; where each begins."
+    found, start, end = [], 0, 0
+    for m in re.finditer(r'.+?(?:[.!?]\s|$)', text, re.S):
+        if m.end() - start > 512 and end > start: found.append((start, text[start:end])); start = end
+        end = m.end()
+    return found + [(start, text[start:end])]
+
 def plain(folder: Path) -> int:
-    "Pairs of question and the 512 characters around the answer."
+    "Pairs of question and the chunk that holds the answer's beginning."
     with Pool(2) as pool: kept = [a for part in pool.map(_load, sorted(folder.glob('*.json')), chunksize=1) for a in part]
     pairs = []
     for a in kept:
         text = _clean(a['context'])
+        chunks = _chunks(text)
         for q in a['qas']:
             at = text.find(_clean(q['answer']['text']))
-            if at >= 0: pairs.append((q['question'], text[max(0, at - 256):at + 256]))
+            if at >= 0: pairs.append((q['question'], [c for s, c in chunks if s <= at][-1]))
     return len(pairs)
 
 def ours(folder: Path) -> int:
@@ -114,16 +124,29 @@ def cached(folder: Path) -> int:
 
 # ---- each in a process of its own
 
+def _family(pid: int) -> list[int]:
+    "A process and all below it."
+    found = [pid]
+    for p in found:
+        try: found += [int(c) for t in os.listdir(f'/proc/{p}/task') for c in Path(f'/proc/{p}/task/{t}/children').read_text().split()]
+        except OSError: pass   # it has ended
+    return found
+
 def _memory(pid: int) -> int:
     "Bytes that a process and its children hold, shared pages counted once."
-    total, todo = 0, [pid]
-    while todo:
-        p = todo.pop()
-        try:
-            total += int(re.search(r'^Pss_Anon:\s+(\d+)', Path(f'/proc/{p}/smaps_rollup').read_text(), re.M)[1]) * 1024
-            todo += map(int, Path(f'/proc/{p}/task/{p}/children').read_text().split())
-        except OSError: pass   # it has ended
+    total = 0
+    for p in _family(pid):
+        try: total += int(re.search(r'^Pss_Anon:\s+(\d+)', Path(f'/proc/{p}/smaps_rollup').read_text(), re.M)[1]) * 1024
+        except OSError: pass
     return total
+
+def _cpu() -> float:
+    "Seconds of computing by this process and its children, those that have ended included."
+    ticks = 0
+    for p in _family(os.getpid()):
+        try: ticks += sum(map(int, Path(f'/proc/{p}/stat').read_text().rsplit(')', 1)[1].split()[11:15]))   # own, and of ended children
+        except OSError: pass
+    return ticks / os.sysconf('SC_CLK_TCK')
 
 def measure(what: str, folder: Path) -> dict:
     "Seconds of the work without imports, and the highest memory seen."
@@ -136,9 +159,9 @@ def measure(what: str, folder: Path) -> dict:
 
 def run(what: str, folder: Path) -> None:
     if what != 'plain': import korembed.data   # noqa: F401
-    began = time.perf_counter()
+    began, spent = time.perf_counter(), _cpu()
     pairs = globals()[what](folder)
-    print(json.dumps(dict(pairs=pairs, seconds=time.perf_counter() - began)))
+    print(json.dumps(dict(pairs=pairs, seconds=time.perf_counter() - began, cpu=_cpu() - spent)))
 
 if __name__ == '__main__':
     if '--run' in sys.argv: run(sys.argv[2], Path(sys.argv[3])); sys.exit()
@@ -148,7 +171,7 @@ if __name__ == '__main__':
         files = write_korquad21(Path(tmp)/'data', articles)
         got = {what: measure(what, Path(tmp)/'data') for what in ('plain', 'ours', 'cached')}
         print(f'{articles} articles, {sum(f.stat().st_size for f in files) / 2**20:.0f} MiB in {len(files)} files')
-    for what, m in got.items(): print(f"{what:8} {m['pairs']:6} pairs {m['seconds']:8.2f} s {m['memory'] / 2**20:7.0f} MiB")
+    for what, m in got.items(): print(f"{what:8} {m['pairs']:6} pairs {m['seconds']:8.2f} s {m['cpu']:8.2f} s of CPU {m['memory'] / 2**20:7.0f} MiB")
     p, o, c = (got[w] for w in ('plain', 'ours', 'cached'))
-    print(f"speed, plain to ours {p['seconds'] / o['seconds']:.2f}; cached {p['seconds'] / c['seconds']:.0f}; "
+    print(f"speed, plain to ours {p['seconds'] / o['seconds']:.2f} (by CPU {p['cpu'] / o['cpu']:.2f}); cached {p['seconds'] / c['seconds']:.0f}; "
           f"memory, ours to plain {o['memory'] / p['memory']:.2f}")

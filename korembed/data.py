@@ -10,7 +10,7 @@ __all__ = ['Positive', 'sample_path', 'is_prepared', 'read_qa', 'without_repeats
 
 # %% ../nbs/01_data.ipynb #3f795a11
 import hashlib, json, os, re, zipfile
-from collections import Counter
+from collections import Counter, deque
 from pathlib import Path
 from typing import Callable, Iterator, Literal, NamedTuple
 import pyarrow as pa
@@ -19,7 +19,7 @@ from joblib import Parallel, cpu_count, delayed
 from .documents import document_kind, read_document
 from .formats import Contents, find_parts, is_beir, is_retrieval_json, read_beir, reject, set_rows, try_part
 from .near_duplicates import join_groups, near_pairs, near_questions
-from .text import Chunk, InputError, chunk_text, hash_text, nfc, read_text, replacing, write_json
+from .text import Chunk, InputError, chunk_text, cut_texts, hash_text, nfc, read_text, replacing, write_json
 
 # %% ../nbs/01_data.ipynb #553e9a59
 def sample_path(
@@ -276,6 +276,20 @@ def best_chunk(
     kept = lambda c: min(c.end, end) - max(c.start, start)
     return max(chunks, key=lambda c: (kept(c), min(start - c.start, c.end - end), -c.start))
 
+# %% ../nbs/01_data.ipynb #049113ad
+def _cut_rows(qa: Dataset, chunk_size: int | None, chunk_overlap: int) -> Iterator[tuple[dict, str, list[Chunk]]]:
+    "Each row, with the name and the chunks of its context; cut by several processes for a large table."
+    waiting = deque()
+    def jobs():
+        for batch in qa.select_columns(['question', 'context', 'answer', 'answer_start', 'title']).iter(200):
+            waiting.append(batch)
+            yield delayed(cut_texts)(list(dict.fromkeys(batch['context'])), chunk_size, chunk_overlap)
+    n = cpu_count() if qa.data.nbytes > _large else 1
+    for cuts in Parallel(n_jobs=n, return_as='generator', pre_dispatch='2*n_jobs')(jobs()):
+        batch = waiting.popleft()
+        known = {t: (name, [Chunk(s, e, t[s:e]) for s, e in spans]) for t, (name, spans) in zip(dict.fromkeys(batch['context']), cuts)}
+        for values in zip(*batch.values()): yield (row := dict(zip(batch, values))), *known[row['context']]
+
 # %% ../nbs/01_data.ipynb #d95ad64a
 Positive = Literal['passage', 'answer', 'context']
 
@@ -291,16 +305,12 @@ def make_pairs(
         raise InputError(f"positive='{positive}': choose 'passage', 'answer' or 'context'")
     if positive == 'answer' and '' in set(qa['answer']):
         raise InputError("positive='answer': some rows have passages without answers; choose 'passage' or 'context'")
-    pairs, last = {}, None
-    columns = ['question', 'context', 'answer', 'answer_start', 'title']
-    rows = (row for batch in qa.select_columns(columns).iter(1000) for row in zip(*(batch[c] for c in columns)))
-    for question, ctx, answer, s, title in rows:
-        if ctx != last:   # the questions on a passage stand together: it is cut and named once
-            last, name = ctx, hash_text(ctx)
-            chunks = chunk_text(ctx, chunk_size, chunk_overlap) if positive == 'passage' else []
-        text = {'answer': answer, 'context': ctx}.get(positive) or best_chunk(chunks, s, s + len(answer)).text
-        if title_in_text and positive != 'answer': text = with_title(title, text)
-        pairs.setdefault((question, text), dict(anchor=question, positive=text, group=title, passage_id=name, answer=answer))
+    pairs = {}
+    for r, name, chunks in _cut_rows(qa, chunk_size if positive == 'passage' else None, chunk_overlap):
+        text = r[positive] if positive != 'passage' else best_chunk(chunks, r['answer_start'], r['answer_start'] + len(r['answer'])).text
+        if title_in_text and positive != 'answer': text = with_title(r['title'], text)
+        pairs.setdefault((r['question'], text), dict(
+            anchor=r['question'], positive=text, group=r['title'], passage_id=name, answer=r['answer']))
     return Dataset.from_list(list(pairs.values()))
 
 # %% ../nbs/01_data.ipynb #f738e6f7

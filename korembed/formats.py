@@ -137,9 +137,11 @@ def record_rows(
     f = _fields(record, columns)
     question = str(_first(f.get('question')) or '')
     answer, start = _answer_of(dict(answers=f.get('answer')))
-    if isinstance(f.get('answer_start'), int): start = f['answer_start']
+    if re.fullmatch(r'\d{1,9}', str(f.get('answer_start'))): start = int(f['answer_start'])   # a table holds it as text
     if f.get('is_impossible') in (True, 'True', 'true', '1', 1): yield reject('unanswerable', where, question); return
     contexts = _texts(f.get('context')) or _texts(answer)   # without a passage the answer is one
+    raw = nfc(f['answer']) if 'answer_start' in f and isinstance(f.get('answer'), str) else ''
+    if raw.strip() and any(c.startswith(raw, start) for c in contexts): answer = raw   # blanks at its ends and all, as annotated
     if not contexts: yield reject('no answer', where, question); return
     for c in contexts:
         row = make_row(question, answer, start, c, nfc(str(f.get('title') or '')), where, str(f.get('source') or source), f.get('id'))
@@ -224,7 +226,8 @@ def set_rows(
     "Rows and rejects of {queries, corpus, relevant_docs}: a row for each right document."
     for q, text in obj['queries'].items():
         ids = obj['relevant_docs'].get(q)
-        right = [d for d in ids if isinstance(d, str) and d in obj['corpus']] if isinstance(ids, (list, set, dict)) else []
+        if isinstance(ids, set): ids = sorted(ids)   # else each run would number the rows otherwise
+        right = [d for d in ids if isinstance(d, str) and d in obj['corpus']] if isinstance(ids, (list, dict)) else []
         if not right: yield reject('no relevant document', f'{name}: {q}', str(text))
         for d in right: yield make_row(text, '', 0, nfc(str(obj['corpus'][d])), '', f'{name}: {q}', name, q)
 

@@ -74,7 +74,8 @@ def open_client(
     "Open the embedded Chroma. Raises InputError."
     try:
         Path(db_path).mkdir(parents=True, exist_ok=True)
-        return chromadb.PersistentClient(str(db_path), settings=Settings(anonymized_telemetry=False))
+        # Chroma keeps open databases by the path as given: a relative one would mean that of the folder we were in before
+        return chromadb.PersistentClient(str(Path(db_path).absolute()), settings=Settings(anonymized_telemetry=False))
     except Exception as e:   # the Rust core raises errors of its own for a folder it cannot use
         raise InputError(f'{db_path}: no Chroma database can be opened here ({str(e).splitlines()[0][:120]}); '
                          'choose another --db-path') from e

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['InputError', 'replacing', 'write_text', 'write_json', 'nfc', 'decode', 'read_text', 'hash_text', 'clean_text',
-           'html_to_text', 'find_headings', 'Chunk', 'chunk_text', 'fit_chunk_size']
+           'html_to_text', 'find_headings', 'Chunk', 'chunk_text', 'cut_texts', 'fit_chunk_size']
 
 # %% ../nbs/01a_text.ipynb #5a6ca744
 import codecs, errno, hashlib, json, os, re, shutil, tempfile, unicodedata
@@ -175,13 +175,17 @@ _nonchars = re.compile('[\ufdd0-\ufdef\ud800-\udfff]')   # not for interchange; 
 _as_entity = re.compile('&(?=#(?:x0*fd[de]|0*649[789]|0*6500[0-7]))', re.I)
 
 def _plain(html: str) -> str:
-    "The page without characters that would be taken for signs, or cannot be written; as long as before."
+    "The page without entities that would be taken for signs; as long as before."
     html = html.replace('\x00', '\ufffd')
-    if '&#' in html: html = _as_entity.sub('\ufffd', html)
+    return _as_entity.sub('\ufffd', html) if '&#' in html else html
+
+def _encoded(html: str) -> bytes:
+    "The page in UTF-8, for the parser, without characters that would be taken for signs or cannot be written."
     try: data = html.encode()
-    except UnicodeEncodeError: return _nonchars.sub('\ufffd', html)
+    except UnicodeEncodeError: return _nonchars.sub('\ufffd', html).encode()
     # looking for two bytes is ten times as fast as for the characters
-    return _nonchars.sub('\ufffd', html) if b'\xef\xb7' in data else html
+    return _nonchars.sub('\ufffd', html).encode() if b'\xef\xb7' in data else data
+
 _para, _line, _cell, _row, _row_end, _item, _item_end, _table, _open, _open_after_blank, _close = (chr(0xfdd0 + i) for i in range(11))
 
 # %% ../nbs/01a_text.ipynb #4581fb17
@@ -202,25 +206,29 @@ def _brief(node: LexborNode) -> str:
 def _drop(nodes: list[LexborNode]) -> None:
     for n in reversed(nodes): n.decompose()
 
-def _drop_noise(tree: LexborHTMLParser) -> None:
+def _drop_noise(tree: LexborHTMLParser, residue: bool) -> list[tuple[LexborNode, str]]:
+    "Drop what is no content, `residue` too if asked for, and list the elements that are left with their names."
     _drop(tree.css(_unread))
-    _drop([n for n in tree.css('sup') if _footnote.fullmatch(_brief(n))])
-    if not _residue.search(tree.root.text()): return   # mostly there is none left to look for
-    _drop([n for n in tree.css('span,a,small,b,i') if _residue.fullmatch(_brief(n))])
+    left = lambda: [(n, n.tag) for n in tree.root.traverse()]
+    nodes = left()
+    if noise := [n for n, tag in nodes if tag == 'sup' and _footnote.fullmatch(_brief(n))]: _drop(noise); nodes = left()
+    if not residue: return nodes
+    _drop([n for n, tag in nodes if tag in ('span', 'a', 'small', 'b', 'i') and _residue.fullmatch(_brief(n))])
+    return left()
 
 # %% ../nbs/01a_text.ipynb #4d28a728
 _around = dict.fromkeys('p ul ol dl h1 h2 h3 h4 h5 h6 blockquote pre'.split(), (_para, _para)) | dict.fromkeys(
     'div section article dd dt caption br hr figure figcaption thead tbody tfoot header footer main nav aside form address '
     'details'.split(), (_line, _line)) | dict(
     table=(_table, _table), tr=(_row, _row_end), td=(_cell, ''), th=(_cell, ''), li=(_item, _item_end))
-_blocks, _signs = ','.join(_around), sorted({s for pair in _around.values() for s in pair if s})
 
-def _set_signs(tree: LexborHTMLParser) -> None:
-    for n in tree.css(_blocks):
-        before, after = _around[n.tag]
-        n.insert_before(before)
-        if after: n.insert_after(after)
-    for n in tree.css('template'): n.replace_with(f"{_open}{n.attributes['korembed']}{_close}")
+def _set_signs(nodes: list[tuple[LexborNode, str]]) -> None:
+    for n, tag in nodes:
+        if tag in _around:
+            before, after = _around[tag]
+            n.insert_before(before)
+            if after: n.insert_after(after)
+        elif tag == 'template': n.replace_with(f"{_open}{n.attributes['korembed']}{_close}")
 
 # %% ../nbs/01a_text.ipynb #4b65e561
 _gaps = ('', ' ', '\n', '\n\n', ' | ')   # what parts two words, weak to strong
@@ -247,11 +255,11 @@ _span = re.compile(f'[{_open}{_open_after_blank}](\\d+[se]){_close}')
 # a run begins with a sign, so that the search is as fast as one for a character
 _run = re.compile(f'[{_para}-{_close}](?:[ {_para}-{_close}]|(?<=[{_open}{_open_after_blank}])\\d+[se](?={_close}))*')
 
+_blank_before = re.compile(f' (?=[{"".join({s for pair in _around.values() for s in pair})}])')
+
 def _folded(raw: str) -> str:
     "Blanks folded, and none before a sign: before a block it counts for nothing, before a span it becomes part of the sign."
-    raw = ' '.join(raw.split())
-    for sign in _signs: raw = raw.replace(' ' + sign, sign)
-    return raw.replace(' ' + _open, _open_after_blank)
+    return _blank_before.sub('', ' '.join(raw.split())).replace(' ' + _open, _open_after_blank)
 
 def _write(raw: str) -> tuple[str, dict[str, int]]:
     "Readable text from text with signs, and where in it each span begins and ends."
@@ -299,16 +307,24 @@ def _marked(html: str, spans: Sequence[tuple[int, int]]) -> str:
     return ''.join(html[a:b] + name for a, b, name in zip(cuts, cuts[1:], names))
 
 # %% ../nbs/01a_text.ipynb #f680f363
+_sign = re.compile(f'{_open}[^{_close}]*{_close}|[{_para}-{_close}]')
+
+def _raw_text(page: bytes, residue: bool = False) -> str:
+    "All text of a page, with signs."
+    tree = LexborHTMLParser(page)
+    if tree.root is None: return ''
+    _set_signs(_drop_noise(tree, residue))
+    return tree.root.text()
+
 def html_to_text(
     html: str,  # a page or a piece of one
     spans: Sequence[tuple[int, int]] = (),  # (start, end) in `html`, characters
 ) -> tuple[str, list[tuple[int, int] | None]]:  # text; where each span stands in it, None if it cannot be placed
     "Text of a page: scripts, edit links and footnote marks gone, cells parted by bars, items by dashes."
-    tree = LexborHTMLParser(_marked(_plain(html), spans))
-    if tree.root is None: return '', [None] * len(spans)
-    _drop_noise(tree)
-    _set_signs(tree)
-    text, at = _write(tree.root.text())
+    page = _encoded(_marked(_plain(html), spans))
+    raw = _raw_text(page)
+    if '[' in raw and _residue.search(_sign.sub('', raw)): raw = _raw_text(page, residue=True)   # mostly there is none
+    text, at = _write(raw)
     if '<template korembed=' in text and spans: return html_to_text(html)[0], [None] * len(spans)   # after <plaintext> all is text
     if not unicodedata.is_normalized('NFC', text): text, at = nfc(text), {m: len(nfc(text[:p])) for m, p in at.items()}
     found = [(at.get(f'{i}s', len(text)), at.get(f'{i}e', 0)) for i in range(len(spans))]
@@ -317,20 +333,21 @@ def html_to_text(
 # %% ../nbs/01a_text.ipynb #0fba29ad
 _quoted = re.compile('["“‘「『][^"“”‘’「」『』\\n]{1,300}["”’」』]')
 _goes_on = re.compile(r'\S|\s+(?:이?라고|이?라는|이?라며|하고|하며|하는|하던|고)(?!\w)')   # behind a quotation: the sentence is not over
-_numbers = re.compile(r'(?<=\d)\.(?=\s+\d)|^[ \t]*(?:\d+\.)+(?=[ \t])', re.M)
+# each begins with a character, so that the search is as fast as one for it
+_date, _number = re.compile(r'\.(?<=\d\.)(?=\s+\d)'), re.compile(r'\n[ \t]*(?:\d+\.)+(?=[ \t])')
 _stop = re.compile('[.!?…。]')
 
 def _hide_stops(m: re.Match) -> str:
     "The match without sentence ends; that of a quotation is kept where the sentence ends with it."
     text = m[0]
-    whole = m.re is _numbers or _goes_on.match(m.string, m.end())
+    whole = m.re is _number or _goes_on.match(m.string, m.end())
     last = len(text) if whole else len(text[:-1].rstrip('.!?…。'))
     return _stop.sub('ㅇ', text[:last]) + text[last:]
 
 def _shown(text: str) -> str:
     "The text as the splitter sees it, of the same length."
     if any(q in text for q in '"“‘「『'): text = _quoted.sub(_hide_stops, text)
-    return _numbers.sub(_hide_stops, text)
+    return _date.sub('ㅇ', _number.sub(_hide_stops, '\n' + text)[1:])
 
 # %% ../nbs/01a_text.ipynb #cf8fa0bc
 _heading = re.compile(r'^(?:(#{1,6})[ \t]+|((?:\d{1,3}\.){1,5}|\d{1,3}(?:\.\d{1,3}){1,4})[ \t]+)(\S.{0,79})$', re.M)
@@ -390,6 +407,14 @@ def chunk_text(
     ends = [p for p, _ in places[1:]] + [len(text)]
     return [Chunk(at + s, at + e, text[at + s:at + e], path) for (at, path), end in zip(places, ends)
             for s, e in _pieces(text[at:end], chunk_size, chunk_overlap, length)]
+
+# %% ../nbs/01a_text.ipynb #e8653574
+def cut_texts(
+    texts: list[str],  # any texts
+    chunk_size: int | None = 512, chunk_overlap: int = 50,  # as in `chunk_text`; None: not cut
+) -> list[tuple[str, list[tuple[int, int]]]]:  # `hash_text` of each, and where its chunks begin and end: no text is sent back
+    "Name and cut texts."
+    return [(hash_text(t), [c[:2] for c in chunk_text(t, chunk_size, chunk_overlap)] if chunk_size is not None else []) for t in texts]
 
 # %% ../nbs/01a_text.ipynb #bfdf85ab
 def _sample(texts: Sequence, n: int = 200) -> list:

@@ -189,3 +189,14 @@ def test_titles_in_front_are_one_setting(tmp_path):
     said = korembed('index', '한강.txt', '--model', 'offline', '--title-in-text', '--device', 'cpu', '--json', cwd=tmp_path)
     assert json.loads(said.stdout)['title_in_text'] is True, said.stderr
     refused('index', '한강.txt', '--model', 'offline', '--device', 'cpu', cwd=tmp_path, names=['title_in_text=True', 'not False', '--rebuild'])
+
+def test_convert_says_what_is_lost(tmp_path):
+    write(tmp_path/'표.csv', '물음,대답\n한글은 누가 만들었나?,세종\n')
+    read = ('--columns', 'question=물음,answer=대답')
+    done = korembed('data', 'convert', '표.csv', *read, '--to', 'korquad-1.0', '--out', '글.json', cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.splitlines() == ['1 rows of 표.csv in 글.json', 'nothing was lost'], done.stderr
+    done = korembed('data', 'convert', '글.json', '--to', 'beir', '--out', '시험', '--json', cwd=tmp_path)
+    assert json.loads(done.stdout)['lost'] == dict(answer=1) and (tmp_path/'시험'/'qrels'/'test.tsv').is_file()
+    refused('data', 'convert', '시험', '--to', 'korquad-1.0', '--out', '또.json', cwd=tmp_path, names=['시험', 'no row has an answer', '--to'])
+    refused('data', 'convert', '글.json', '--to', 'csv', '--out', '표.csv', cwd=tmp_path, names=['표.csv', 'exists', '--out'])
+    refused('data', 'convert', '글.json', '--to', 'xml', '--out', 'x.xml', cwd=tmp_path, names=['xml', 'choose from'])

@@ -21,8 +21,10 @@ def test_stable_names_are_what_they_say():
 
 # who may import whom; text is for all
 ALLOWED = dict(
-    text='', lexical='', metrics='', runs='', negatives='data lexical model near_duplicates', eda='data lexical model', data='documents formats near_duplicates', formats='', near_duplicates='', documents='', download='', openai_client='', model='', indexing='data documents model',
-    retrieval='indexing lexical model metrics', training='config data losses metrics model negatives runs trainer', config='', losses='config model', trainer='config losses near_duplicates', judge='openai_client model metrics',
+    text='', lexical='', metrics='', runs='', formats='', near_duplicates='', documents='', download='', openai_client='', model='', config='',
+    data='documents formats near_duplicates', convert='data formats', eda='data lexical model', negatives='data lexical model near_duplicates',
+    losses='config model', trainer='config losses near_duplicates', training='config data losses metrics model negatives runs trainer',
+    indexing='data documents model', retrieval='indexing lexical model metrics', judge='openai_client model metrics',
     evaluation='data metrics model judge retrieval runs', report='eda metrics runs evaluation',
     pipeline='data evaluation indexing judge model report retrieval training', cli='*')
 

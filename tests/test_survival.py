@@ -128,7 +128,7 @@ def test_a_best_model_that_does_not_score_as_stored_is_an_error(few, tmp_path, m
     from korembed.data import make_pairs, read_qa
     from korembed.model import add_lora, load_model
     model = add_lora(load_model('offline', device='cpu'), r=2)
-    with pytest.raises(RuntimeError, match='the best model .step 2. scores'):
+    with pytest.raises(RuntimeError, match='the best model .step 4. scores'):
         trainer.fit(model, make_pairs(read_qa(few), chunk_size=170, chunk_overlap=0).select(range(16)), c, tmp_path, lambda: {'ndcg@10': next(examined)})
 
 def test_early_stopping_ends_with_the_best(few, tmp_path, monkeypatch):
