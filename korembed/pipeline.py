@@ -9,7 +9,7 @@ __all__ = ['DEMO', 'TOLERANCE', 'logger', 'new_submission', 'prove', 'training_i
 import logging, os
 from datetime import datetime
 from pathlib import Path
-from .data import sample_path
+from .data import sample_path, trained_with_titles
 from .evaluation import evaluate
 from .indexing import FINETUNED, ORIGINAL, index, read_documents
 from .judge import judge
@@ -17,7 +17,8 @@ from .model import load_model
 from .report import write_report
 from .retrieval import compare
 from .text import InputError, write_json
-from .training import TrainingConfig, train
+from .config import TrainingConfig
+from .training import train
 
 # %% ../nbs/10_pipeline.ipynb #0bcffb90
 DEMO = TrainingConfig(model_name='offline', num_epochs=2, train_split=1.0)
@@ -52,11 +53,12 @@ def prove(
     chunk_overlap: int = 50,  # characters
 ) -> dict:  # the evaluation, with the judge's part
     "Index with both models, search, judge, and score on labels."
-    docs, db = read_documents(documents), str(Path(out)/'chroma_db')
-    made = [index(docs, m, c, db, chunk_size, chunk_overlap, device=device) for m, c in ((base, ORIGINAL), (tuned, FINETUNED))]
+    docs, db, titles = read_documents(documents), str(Path(out)/'chroma_db'), trained_with_titles(tuned)
+    made = [index(docs, m, c, db, chunk_size, chunk_overlap, device=device, title_in_text=titles) for m, c in ((base, ORIGINAL), (tuned, FINETUNED))]
     size, over = min(m['chunk_size'] for m in made), min(m['chunk_overlap'] for m in made)
     logger.info('indexed %d chunks of at most %d characters, twice', made[0]['chunks'], made[0]['chunk_size'])
-    result = evaluate([base, tuned], questions, unit='chunk', chunk_size=size, chunk_overlap=over, documents=docs, device=device)
+    result = evaluate([base, tuned], questions, unit='chunk', chunk_size=size, chunk_overlap=over, documents=docs, device=device,
+                      title_in_text=titles)
     asked = {r['query_id']: r['query'] for r in result['per_query']}
     hits = compare(asked, load_model(base, device=device), load_model(tuned, device=device), db, top_k)
     return result | dict(judge=judge(hits['original'], hits['finetuned'], judge_name, asked))

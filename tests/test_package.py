@@ -26,7 +26,7 @@ ALLOWED = dict(
     losses='config model', trainer='config losses near_duplicates', training='config data losses metrics model negatives runs trainer',
     indexing='data documents model', retrieval='indexing lexical model metrics', judge='openai_client model metrics',
     evaluation='data metrics model judge retrieval runs', report='eda metrics runs evaluation',
-    pipeline='data evaluation indexing judge model report retrieval training', cli='*')
+    pipeline='config data evaluation indexing judge model report retrieval training', cli='*')
 
 def imports(path, module_level):
     tree = ast.parse(path.read_text(encoding='utf-8'))
