@@ -171,6 +171,7 @@ def mine(
     seed: Annotated[int, typer.Option(help='Of the split, as for train, and of which ranking begins.')] = 42,
     positive: Annotated[str, typer.Option(help='As for train: passage, answer or context.')] = 'passage',
     chunk_size: _Size = 512, chunk_overlap: _Overlap = 50,
+    title_in_text: Annotated[bool, typer.Option('--title-in-text', help="The article's title before each passage, as for train.")] = False,
     max_seq_length: Annotated[int, typer.Option(help='Tokens seen of a text, as for train.')] = 256,
     prompts: _Prompts = None, device: _Device = None, as_json: _Json = False,
 ):
@@ -273,6 +274,7 @@ def _show_plan(data: Path, settings, read: dict, as_json: bool) -> None:
     _show(p, as_json, '\n'.join([
         f"{p['train_examples']} rows, {p['steps']} steps on {p['device']} in {p['precision']}, {p['eval_examples']} held-out questions",
         f"about {p['seconds'] / 60:.1f} minutes without examinations, {p['peak_memory_mib']:.0f} MiB at the highest so far",
+        'questions that meet a false negative in their batch: ' + ', '.join(f'{v:.1%} {k}' for k, v in p['false_negatives'].items()),
         *(f'careful: {w}' for w in p['warnings'])]))
 
 def _show_sweep(data: Path, out: Optional[Path], settings, field: str, values: Optional[str], read: dict, as_json: bool) -> None:

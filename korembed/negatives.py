@@ -17,7 +17,7 @@ from datasets import Dataset, Features, List, Value
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.sampler import NoDuplicatesBatchSampler
 from sentence_transformers.util import semantic_search
-from .data import Positive, load_parts, make_pairs
+from .data import Positive, load_parts, make_pairs, with_title
 from .lexical import BM25
 from .model import Embedder, chunk_limit, load_model
 from .near_duplicates import near_pairs
@@ -29,12 +29,14 @@ def candidates(
     positive: Positive = 'passage',  # as for `make_pairs`: negatives should look like positives
     chunk_size: int = 512,  # characters, for 'passage'
     chunk_overlap: int = 50,  # characters, for 'passage'
+    title_in_text: bool = False,  # as for `make_pairs`
 ) -> Dataset:  # text, passage_id, group (article)
     "What `make_pairs` could have taken as positives."
     rows, column = {}, 'answer' if positive == 'answer' else 'context'
     for context, title, whole in dict.fromkeys(zip(qa['context'], qa['title'], qa[column])):
         texts = [c.text for c in chunk_text(context, chunk_size, chunk_overlap)] if positive == 'passage' else [whole]
         name = hash_text(context)
+        if title_in_text and positive != 'answer': texts = [with_title(title, t) for t in texts]
         for t in texts: rows.setdefault((t, name), dict(text=t, passage_id=name, group=title))
     return Dataset.from_list([r for r in rows.values() if r['text'].strip()])
 
@@ -356,6 +358,7 @@ def write_mined(
     seed: int = 42,  # of the split and of `mine`
     positive: Positive = 'passage',
     chunk_size: int = 512, chunk_overlap: int = 50,  # characters
+    title_in_text: bool = False,  # the article's title before each passage
     max_seq_length: int = 256,  # tokens
     prompts: str | dict | None = None, device: str | None = None,  # as in `load_model`
 ) -> dict:  # out, pairs, without (a negative), negatives (by ranking), passed_over (by reason), candidates, chunk_size, held_out_articles
@@ -365,9 +368,10 @@ def write_mined(
     _check(by, n, margin, depth)
     parts = load_parts(data, train_split, seed)
     base = model if isinstance(model, SentenceTransformer) else load_model(model, prompts, device, max_seq_length)
-    size, lap = chunk_limit(base, sorted(set(parts['train']['context'])), chunk_size, chunk_overlap)
-    corpus, counts = candidates(parts['train'], positive, size, lap), {}
-    pairs = mine(make_pairs(parts['train'], positive, size, lap), corpus, by, base, n, margin, depth, seed, counts)
+    heads = [with_title(t, '') if title_in_text else '' for t in parts['train']['title']]
+    size, lap = chunk_limit(base, sorted(set(zip(heads, parts['train']['context']))), chunk_size, chunk_overlap)
+    corpus, counts = candidates(parts['train'], positive, size, lap, title_in_text), {}
+    pairs = mine(make_pairs(parts['train'], positive, size, lap, title_in_text), corpus, by, base, n, margin, depth, seed, counts)
     found = Counter(b for row in pairs['negative_by'] for b in row)
     if not found: raise InputError(f'{data}: no negative for any question; raise depth={depth}, lower margin={margin} or mine by bm25')
     _write(pairs, out)

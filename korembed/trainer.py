@@ -38,7 +38,8 @@ def passage_numbers(
     texts = list(dict.fromkeys(t for c in _documents(pairs) for t in pairs[c]))
     name = {t: hash_text(t) for t in texts}
     links = [(name[t], f'passage {p}') for t, p in zip(pairs['positive'], pairs['passage_id'])]
-    links += [(name[t], name[t]) for t in texts] + [(name[texts[i]], name[texts[j]]) for i, j in near_pairs(texts)]
+    # stricter than the split: texts of one mould that differ in a number are good negatives, copies with a word changed are none
+    links += [(name[t], name[t]) for t in texts] + [(name[texts[i]], name[texts[j]]) for i, j in near_pairs(texts, .8)]
     group = join_groups(links)
     number = {g: n for n, g in enumerate(dict.fromkeys(group[name[t]] for t in texts))}
     return {t: number[group[name[t]]] for t in texts}
@@ -320,6 +321,7 @@ def fit(
     if not len(pairs): raise InputError('no pair to train on; check the data and train_split')
     loss, tied = find_loss(config.loss), 'positive' in pairs.column_names
     number = passage_numbers(pairs) if tied else {}
+    if tied and len(set(number.values())) < 2: raise InputError('all pairs are on one passage: nothing to tell apart; give data with several')
     rows = _as_rows(pairs, loss, number)
     start = last_checkpoint(run/'checkpoints') if resume else None
     if resume: logger.info('going on from %s', start.name if start else 'the beginning: there is no whole checkpoint')

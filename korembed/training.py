@@ -21,10 +21,10 @@ from .losses import LOSSES, check_rows, find_loss, make_loss
 from .metrics import PRIMARY, gains, rank_metrics, top_k
 from .model import (Embedder, add_lora, chunk_limit, count_tokens, linear_targets, load_model, lora_info,
                             public_name, save_model, tokens_of)
-from .negatives import candidates, labelled, triplets, with_columns, with_negatives
+from .negatives import audit_batches, candidates, labelled, triplets, with_columns, with_negatives
 from .runs import circumstances, new_run, read_run, run_lock
 from .text import InputError, write_json
-from .trainer import check_trained, fit, pick_precision
+from .trainer import batch_sampler, check_trained, fit, pick_precision
 
 # %% ../nbs/03_training.ipynb #1b7978dc
 def score(
@@ -64,8 +64,7 @@ def _pairs(model: SentenceTransformer, qa: Dataset, c: TrainingConfig) -> tuple[
 def _rows(model: SentenceTransformer, qa: Dataset, pairs: Dataset, c: TrainingConfig, cut: dict) -> tuple[Dataset, dict]:
     "Pairs, with negatives if wanted, in the shape of the loss; and what was passed over."
     if not c.negatives: return pairs, {}
-    corpus, counts = candidates(qa, c.positive, cut['chunk_size'], cut['chunk_overlap']), {}
-    if c.title_in_text: corpus = corpus.map(lambda r: dict(text=with_title(r['group'], r['text'])))
+    corpus, counts = candidates(qa, c.positive, cut['chunk_size'], cut['chunk_overlap'], c.title_in_text), {}
     found = with_negatives(pairs, c.negatives, corpus, model, c.n_negatives, c.seed, counts)
     kind = LOSSES[find_loss(c.loss)].rows
     rows = labelled(found) if kind in ('labelled', 'scored') else (triplets if kind == 'triplets' else with_columns)(found, counts)
@@ -116,7 +115,7 @@ def plan(
     config: TrainingConfig | None = None,  # settings
     format: str | None = None,  # as in `read_qa`
     columns: dict[str, str] | None = None,  # as in `read_qa`
-) -> dict:  # model, device, precision, train_examples, eval_examples, steps, seconds and peak_memory_mib (estimated), cut, negatives, warnings
+) -> dict:  # model, device, precision, train_examples, eval_examples, steps, seconds and peak_memory_mib (estimated), cut, negatives, false_negatives (share of questions, by kind of batches), warnings
     "What `train` would do; nothing is written. Raises InputError."
     c, parts, model = _ready(config or TrainingConfig(), data, format, columns)
     pairs, cut = _pairs(model, parts['train'], c)
@@ -125,9 +124,10 @@ def plan(
     _adapt(model, c, pairs)
     steps = c.max_steps if c.max_steps > 0 else c.num_epochs * math.ceil(len(rows) / c.batch_size)
     seconds = _batch_cost(model, rows, c) * steps
+    met = audit_batches(pairs, c.batch_size, batch_sampler(pairs), c.seed)['any'].rename(dict(random='in random batches', sampler='in ours'))
     return dict(model=c.model_name, device=str(model.device), precision=pick_precision(c.precision, model.device.type), train_examples=len(rows),
                 eval_examples=len(exam.queries) if exam else 0, steps=steps, seconds=round(seconds, 1), peak_memory_mib=peak_memory(), cut=cut,
-                negatives=passed, warnings=_warnings(c, rows, cut, steps))
+                negatives=passed, false_negatives=met.drop('texts only').round(4).to_dict(), warnings=_warnings(c, rows, cut, steps))
 
 # %% ../nbs/03_training.ipynb #8fe7f3f9
 def _ready(config: TrainingConfig, data: str | Path, format: str | None = None, columns: dict | None = None) -> tuple[TrainingConfig, dict, SentenceTransformer]:

@@ -14,3 +14,9 @@ def korquad() -> Path:
     path = folder/'data'/'korquad_v1_dev_part.json'
     if not path.is_file(): pytest.skip('no real KorQuAD here: set KOREMBED_SHARED to a folder with data/korquad_v1_dev_part.json')
     return path
+
+LONG = ('test_offline_setting_gives_the_stored_metrics', 'test_demo_from_the_wheel_in_an_empty_folder')
+
+def pytest_collection_modifyitems(items):
+    "The longest first, so that they do not run alone at the end when tests run two at a time."
+    items.sort(key=lambda i: i.name not in LONG)
