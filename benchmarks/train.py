@@ -2,9 +2,9 @@
 import subprocess, sys, tempfile
 
 CODE = '''
-import sys, korembed.training as t
+import sys, korembed.trainer as guard, korembed.training as t
 from korembed.data import sample_path
-if sys.argv[1] == 'without': t.keep_memory = lambda: False
+if sys.argv[1] == 'without': guard.keep_memory = lambda: False
 print(t.train(sample_path('train'), sys.argv[2], model_name='offline', max_steps=6, train_split=1.0, device='cpu')['seconds']['train'])
 '''
 
