@@ -7,7 +7,7 @@ __all__ = ['logger', 'passage_numbers', 'batch_sampler', 'pick_precision', 'keep
            'GuardedTrainer', 'plain_forward', 'primary_metric', 'Validation', 'Record', 'fit', 'check_trained']
 
 # %% ../nbs/03e_trainer.ipynb #e05c2f77
-import ctypes, json, logging
+import ctypes, errno, json, logging
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterator, Sequence
@@ -290,6 +290,8 @@ def _arguments(c: TrainingConfig, model: SentenceTransformer, rows: Dataset, sam
         save_strategy='steps', save_steps=c.save_steps, save_total_limit=2, eval_strategy='no', report_to='none', disable_tqdm=True)
 
 # %% ../nbs/03e_trainer.ipynb #105b67fe
+_full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+
 @contextmanager
 def _told_plainly(trainer: GuardedTrainer, c: TrainingConfig) -> Iterator[None]:
     "What a user can mend, in one line. Raises InputError."
@@ -302,7 +304,8 @@ def _told_plainly(trainer: GuardedTrainer, c: TrainingConfig) -> Iterator[None]:
         text = str(e).lower()
         if 'memory' in text and ('alloc' in text or 'out of' in text or 'not enough' in text):
             raise InputError(f'out of memory at step {step()}; lower batch_size={c.batch_size} or add --gradient-checkpointing') from e
-        if 'no space' in text or 'quota' in text or 'too large' in text or 'inline_container' in text or 'write' in text:
+        full = isinstance(e, OSError) and e.errno in _full or isinstance(e, SafetensorError)
+        if full or 'inline_container' in text or 'failed writing' in text:   # the latter are torch's words for it
             raise InputError(f'{trainer.args.output_dir}: the checkpoint at step {trainer.state.global_step} cannot be written; '
                              'free some space and go on with --resume') from e
         raise

@@ -237,7 +237,8 @@ def train(
         handler = _log_to(run)
         try: return _train(c, data, parts, model, run, resume)
         except BaseException as e:
-            logger.error('stopped: %s', e or type(e).__name__)
+            # for the log file alone: whoever called is told by the error itself
+            handler.handle(logger.makeRecord(logger.name, logging.ERROR, '', 0, 'stopped: %s', (str(e) or type(e).__name__,), None))
             raise
         finally: logger.removeHandler(handler); handler.close()
 

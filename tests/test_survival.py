@@ -137,3 +137,9 @@ def test_early_stopping_ends_with_the_best(few, tmp_path, monkeypatch):
     monkeypatch.setattr(training, 'score', lambda model, exam: {'ndcg@10': (s := next(scores)), 'recall@10': s, 'mrr@10': s})
     made = train(few, tmp_path/'run', **SMALL | dict(train_split=.7, num_epochs=9, eval_steps=1, early_stopping=2))
     assert made['metrics']['tuned']['ndcg@10'] == .3 and made['best_step'] == 2 and made['steps'] == 4
+
+def test_what_stopped_a_run_stands_in_its_log_and_once_on_the_terminal(few, tmp_path, monkeypatch, caplog):
+    spoilt(monkeypatch, 1, lambda loss: loss * float('inf'))
+    with pytest.raises(InputError, match='loss is inf at step 1'): train(few, tmp_path/'run', **SMALL)
+    assert 'stopped: loss is inf at step 1' in (tmp_path/'run'/'train.log').read_text(encoding='utf-8')
+    assert 'loss is inf' not in caplog.text
