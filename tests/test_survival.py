@@ -111,6 +111,7 @@ def test_a_spoilt_loss_and_then_a_full_disk_lose_nothing(few, whole, tmp_path, m
     assert (tmp_path/'run'/'checkpoints'/'checkpoint-4').is_dir()   # torn
     made = train(few, tmp_path/'run', resume=True, **SMALL)
     assert made['resumed_from'] == 2 and weights(tmp_path/'run') == weights(whole)
+    assert [step for step, _ in made['loss']] == list(range(1, 9))   # what stood behind the checkpoint was cut off: no step twice
 
 def test_out_of_memory_says_what_to_change(few, tmp_path, monkeypatch):
     def none_left(loss): raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
