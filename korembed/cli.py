@@ -51,6 +51,7 @@ _E5 = 'intfloat/multilingual-e5-small'
 def demo(
     out: Annotated[Optional[Path], typer.Option(help='Folder for model and papers; a new one under submission/ by default.')] = None,
     num_epochs: Annotated[int, typer.Option(help='Passes over the questions.')] = 2,
+    max_steps: Annotated[int, typer.Option(help='Stop training after so many steps, for a quick look; -1: when the passes are done.')] = -1,
     device: _Device = None,
     as_json: _Json = False,
 ):
@@ -58,7 +59,7 @@ def demo(
     _quiet()
     from korembed.pipeline import demo as run
     from korembed.report import summary_table, verdict_line
-    result = run(out, num_epochs, device)
+    result = run(out, num_epochs, max_steps, device)
     _show(result, as_json, f"{summary_table(result).to_string()}\n\n{verdict_line(result)}\n\nPapers: {result['out']}")
 
 # %% ../nbs/12_cli.ipynb #84db0d8e
@@ -217,7 +218,9 @@ def train(
     lora_alpha: Annotated[int, typer.Option(help='Strength of the adapter, as alpha / r.')] = 64,
     lora_dropout: Annotated[float, typer.Option(help='Share of adapter inputs dropped.')] = 0.,
     lora_targets: Annotated[Optional[str], typer.Option(help='Layer names, comma between; by default all linear layers.')] = None,
-    lora_tokens: Annotated[bool, typer.Option(help='The embeddings of the Hangul tokens are trained too.')] = False,
+    lora_tokens: Annotated[Optional[bool], typer.Option(help='The embeddings of the Hangul tokens are trained too; by default where letters had to be named.')] = None,
+    name_letters: Annotated[bool, typer.Option(help='Hangul letters that the tokenizer cannot spell get unused entries of the vocabulary.')] = True,
+    dropout: Annotated[float, typer.Option(help="Share of activations that the base's own layers drop.")] = 0.,
     loss: Annotated[str, typer.Option(help='MultipleNegativesRanking, its cached form, GISTEmbed, Triplet, Contrastive, OnlineContrastive, CosineSimilarity, CoSENT.')] = 'MultipleNegativesRanking',
     scale: Annotated[float, typer.Option(help='1 / temperature of InfoNCE.')] = 20.,
     mini_batch_size: Annotated[int, typer.Option(help='Texts at a time in the cached losses; changes memory, not the result.')] = 32,
@@ -260,8 +263,10 @@ def train(
     read = dict(format=format, columns=_mapping(columns))
     if dry_run: return _show_plan(data, settings, read, as_json)
     if sweep: return _show_sweep(data, out, settings, sweep, values, read, as_json)
+    from korembed.trainer import leads
     from korembed.training import train as run
     made = run(data, out, settings, resume, **read)
+    if not leads(): return   # one of several that torchrun started; the first one tells
     scores, keys = made['metrics'], ('ndcg@10', 'recall@10', 'mrr@10')
     lines = [f"{k}: {scores['base'][k]:.4f} -> {scores['tuned'][k]:.4f}" for k in keys] if scores else ['nothing was held out: no score']
     _show(made, as_json, '\n'.join([f"{made['train_examples']} rows, {made['seconds']['train']} s", *lines,

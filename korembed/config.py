@@ -31,7 +31,9 @@ class TrainingConfig:
     lora_alpha: int = 64  # its strength, as alpha / r
     lora_dropout: float = 0.  # share of adapter inputs dropped
     lora_targets: str | None = None  # layer names, comma between; None: all linear layers
-    lora_tokens: bool = False  # the embeddings of the Hangul tokens are trained too
+    lora_tokens: bool | None = None  # the embeddings of the Hangul tokens are trained too; None: where letters had to be named
+    name_letters: bool = True  # Hangul letters that the tokenizer cannot spell get unused entries of the vocabulary
+    dropout: float = 0.  # share of activations that the base's own layers drop
     loss: str = 'MultipleNegativesRanking'  # see korembed.losses
     scale: float = 20.  # 1 / temperature of InfoNCE
     mini_batch_size: int = 32  # texts at a time in the cached losses; changes memory, not the result
@@ -73,7 +75,7 @@ class TrainingConfig:
 
 # %% ../nbs/03c_config.ipynb #19e111b0
 _bounds = dict(max_seq_length=(8, None), chunk_size=(1, None), chunk_overlap=(0, None), n_negatives=(1, None), lora_r=(1, None),
-               lora_alpha=(1, None), lora_dropout=(0, .99), mini_batch_size=(1, None), batch_size=(2, None), num_epochs=(1, None),
+               lora_alpha=(1, None), lora_dropout=(0, .99), dropout=(0, .99), mini_batch_size=(1, None), batch_size=(2, None), num_epochs=(1, None),
                learning_rate=(1e-12, 1), warmup_steps=(0, None), weight_decay=(0, 1), scale=(1e-6, None), train_split=(1e-9, 1),
                eval_samples=(1, None), eval_steps=(1, None), early_stopping=(1, None), save_steps=(1, None), num_workers=(0, None),
                log_every_n_steps=(1, None), max_samples=(2, None))
@@ -97,12 +99,12 @@ def check_config(
 PRESETS: dict[str, dict[str, Any]] = {
     'default': {},
     'classic': dict(lora_r=8, lora_alpha=16, lora_dropout=.1, lora_targets='query,key,value', learning_rate=2e-5, warmup_steps=500,
-                    positive='answer'),
+                    positive='answer', dropout=.1, name_letters=False),
     'full': dict(tuning='full', learning_rate=1e-4),
     'webscrape': dict(model_name='BAAI/bge-small-en', tuning='full', learning_rate=2e-5, num_epochs=2, batch_size=10, max_seq_length=512,
-                      eval_steps=50),
+                      eval_steps=50, dropout=.1, name_letters=False),
     'qa-jsonl': dict(model_name='sentence-transformers/all-MiniLM-L6-v2', tuning='full', learning_rate=2e-5, num_epochs=3, batch_size=16,
-                     max_seq_length=384),
+                     max_seq_length=384, dropout=.1, name_letters=False),
     '8gb': dict(batch_size=16, precision='fp16', gradient_checkpointing=True)}
 # the base that its numbers were measured with; the others are settings as their authors published them
 MEASURED_ON = dict.fromkeys(('default', 'classic', 'full'), 'offline')

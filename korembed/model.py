@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['PROMPTS', 'offline_path', 'parse_prompts', 'find_prompts', 'pick_device', 'load_model', 'count_tokens', 'chunk_limit',
-           'linear_targets', 'add_lora', 'lora_info', 'lora_layers', 'print_lora_info', 'tokens_of', 'public_name',
-           'merge_lora', 'check_merge', 'save_model', 'rescale', 'Embedder']
+           'linear_targets', 'add_lora', 'lora_info', 'lora_layers', 'print_lora_info', 'tokens_of', 'name_letters',
+           'letters_of', 'public_name', 'merge_lora', 'check_merge', 'save_model', 'rescale', 'Embedder']
 
 # %% ../nbs/02_model.ipynb #e4876e2f
-import hashlib, json, os, re, warnings
-from collections.abc import Iterator
+import hashlib, json, os, re, tempfile, warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +24,7 @@ from safetensors import SafetensorError
 from huggingface_hub import constants, try_to_load_from_cache
 from huggingface_hub.utils import enable_progress_bars, get_session
 from sentence_transformers import SentenceTransformer
+from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 from .text import InputError, replacing, write_json
 
@@ -94,7 +96,8 @@ def pick_device(
 ) -> str:  # the device to use
     "Choose where to compute."
     if device: return device
-    return 'cuda' if torch.cuda.is_available() else 'mps' if torch.backends.mps.is_available() else 'cpu'
+    if torch.cuda.is_available(): return f"cuda:{os.environ['LOCAL_RANK']}" if 'LOCAL_RANK' in os.environ else 'cuda'   # torchrun: a card each
+    return 'mps' if torch.backends.mps.is_available() else 'cpu'
 
 def _source(name: str) -> str:
     "A folder to load from, or the hub's name. Raises InputError for a path that is no model."
@@ -262,6 +265,55 @@ def _rows(model: SentenceTransformer) -> torch.Tensor:
     "The embedding table, trained rows in their place."
     return model.transformers_model.get_input_embeddings().weight.detach()
 
+# %% ../nbs/02_model.ipynb #7c1938ac
+def _unspelled(tokenizer, texts: Iterable[str]) -> list[str]:
+    "Pieces of one Hangul letter that would let WordPiece spell the words it does not know, the most wanted first."
+    reader, wanted = tokenizer.backend_tokenizer, Counter()
+    prefix, vocab = json.loads(reader.to_str())['model']['continuing_subword_prefix'], tokenizer.get_vocab()
+    for text in texts:
+        text = reader.normalizer.normalize_str(text) if reader.normalizer else text
+        for word, _ in reader.pre_tokenizer.pre_tokenize_str(text):
+            if _hangul.search(word) and tokenizer.unk_token in [t.value for t in reader.model.tokenize(word)]:
+                wanted.update(p for p in (c if i == 0 else prefix + c for i, c in enumerate(word)) if _hangul.search(p) and p not in vocab)
+    return [p for p, _ in sorted(wanted.items(), key=lambda w: (-w[1], w[0]))]
+
+def _read_as(model: SentenceTransformer, names: dict[str, int]) -> None:
+    "Name entries of the vocabulary; each starts as the mean of the Hangul pieces that were there."
+    with tempfile.TemporaryDirectory() as folder:
+        model.tokenizer.save_pretrained(folder)
+        state = json.loads((file := Path(folder)/'tokenizer.json').read_text(encoding='utf-8'))
+        old = state['model']['vocab']
+        state['model']['vocab'] = {t: i for t, i in old.items() if i not in names.values()} | names
+        file.write_text(json.dumps(state, ensure_ascii=False), encoding='utf-8')
+        model[0].processor = AutoTokenizer.from_pretrained(folder)
+    table, hangul = model.transformers_model.get_input_embeddings().weight.data, [i for t, i in old.items() if _hangul.search(t)]
+    table[list(names.values())] = table[hangul].mean(0)
+
+def name_letters(
+    model: SentenceTransformer,  # changed in place, before it gets an adapter
+    texts: Iterable[str],  # what it will be tuned on
+) -> dict[str, int]:  # piece -> its id, for `add_lora(token_indices=...)`; empty where nothing is missing or no entry is free
+    "Let a WordPiece tokenizer spell the Hangul it does not know, with entries of the vocabulary that nothing uses."
+    if not model.tokenizer.is_fast or json.loads(model.tokenizer.backend_tokenizer.to_str())['model']['type'] != 'WordPiece': return {}
+    free = sorted(i for t, i in model.tokenizer.get_vocab().items() if re.fullmatch(r'\[unused\d+\]', t))
+    names = dict(zip(_unspelled(model.tokenizer, texts), free))
+    if names: _read_as(model, names)
+    return names
+
+def letters_of(
+    model: SentenceTransformer,  # perhaps with letters named
+    base: SentenceTransformer,  # as it was published
+) -> dict[str, int]:  # piece -> its id
+    "The pieces that a model has been given names for."
+    known = base.tokenizer.get_vocab()
+    return {t: i for t, i in model.tokenizer.get_vocab().items() if t not in known}
+
+def _reading_like(model: SentenceTransformer, name: str, device: str) -> SentenceTransformer:
+    "A fresh base with the prompts, length and letters of the model that was made of it."
+    base = load_model(name, model.prompts, device, model.max_seq_length)
+    if names := letters_of(model, base): _read_as(base, names)
+    return base
+
 # %% ../nbs/02_model.ipynb #034518f9
 def _has_lora(model: torch.nn.Module) -> bool:
     return any(isinstance(m, BaseTunerLayer) for m in model.modules())
@@ -346,7 +398,7 @@ def save_model(
             merged = model
             if _has_lora(model):
                 _save_adapter(model, tmp/'lora_weights', base_name)
-                merged = merge_lora(model, load_model(base_name, model.prompts, str(model.device)), tmp/'lora_weights', scale)
+                merged = merge_lora(model, _reading_like(model, base_name, str(model.device)), tmp/'lora_weights', scale)
                 check_merge(model, merged, scale=scale)
             merged.save_pretrained(str(tmp))
             for name, text in (extra or {}).items(): (tmp/name).write_text(text, encoding='utf-8')
@@ -367,7 +419,7 @@ def _tuned(folder: str | Path) -> tuple[Path, str]:
 def _with_adapter(path: Path, base: str) -> SentenceTransformer:
     "A saved model as it was before the merge. Raises InputError if its base has changed."
     saved, where = load_model(str(path), device='cpu'), f'{path}/lora_weights/adapter_config.json, base_model_name_or_path'
-    try: model = load_model(base, saved.prompts, 'cpu', saved.max_seq_length)
+    try: model = _reading_like(saved, base, 'cpu')
     except InputError as e:
         raise InputError(f'{where}: the base cannot be loaded ({e}); if it has moved, write here where it lies now') from e
     config = path/'training_config.json'

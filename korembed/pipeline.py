@@ -83,14 +83,16 @@ def move_model(
 def demo(
     out: str | Path | None = None,  # folder for model and papers; None: submission/finetuned_model_YYYYMMDD_HHMMSS
     num_epochs: int = DEMO.num_epochs,  # passes over the questions
+    max_steps: int = -1,  # stop training after so many steps, for a quick look; -1: when the passes are done
     device: str | None = None,  # 'cpu', 'cuda', 'mps'; None: the best there is
 ) -> dict:  # the evaluation; `out` names the folder
     "The whole walk on the project's data."
     out = new_submission(out)
-    made = train(sample_path('train'), out/'run', DEMO, num_epochs=num_epochs, device=device)
+    made = train(sample_path('train'), out/'run', DEMO, num_epochs=num_epochs, max_steps=max_steps, device=device)
     result = prove('offline', str(move_model(out)), sample_path('eval/solar_system.txt'), sample_path('eval/solar_system.json'),
                    out, 'lexical', device=device)
-    result |= dict(models=dict(base='offline', tuned='model'), command='korembed demo',
+    less = f' --num-epochs {num_epochs}' * (num_epochs != DEMO.num_epochs) + f' --max-steps {max_steps}' * (max_steps > 0)
+    result |= dict(models=dict(base='offline', tuned='model'), command='korembed demo' + less,
                    training=dict(loss=made['loss'], duration_seconds=made['seconds']['train'], train_examples=made['train_examples']))
     write_json(out/'training_info.json', training_info(made))
     write_report(result, out)

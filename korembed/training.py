@@ -20,11 +20,11 @@ from .data import (RetrievalSet, answers_cut, assert_disjoint, fingerprint, hash
 from .losses import LOSSES, check_rows, find_loss, make_loss
 from .metrics import PRIMARY, gains, rank_metrics, top_k
 from .model import (Embedder, add_lora, chunk_limit, count_tokens, linear_targets, load_model, lora_info,
-                            public_name, save_model, tokens_of)
+                            name_letters, public_name, save_model, tokens_of)
 from .negatives import audit_batches, candidates, labelled, triplets, with_columns, with_negatives
 from .runs import circumstances, new_run, read_run, run_lock
 from .text import InputError, write_json
-from .trainer import batch_sampler, check_trained, fit, pick_precision
+from .trainer import agree, batch_sampler, check_trained, fit, leads, pick_attention, pick_precision, processes, set_dropout
 
 # %% ../nbs/03_training.ipynb #1b7978dc
 def score(
@@ -101,6 +101,9 @@ def peak_memory() -> float:  # MiB that this process, or the graphics card, held
     except ImportError: return 0.   # Windows
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == 'darwin' else 2**10), 1)
 
+def _steps(c: TrainingConfig, rows: Dataset) -> int:
+    return c.max_steps if c.max_steps > 0 else c.num_epochs * math.ceil(len(rows) / (c.batch_size * processes()))
+
 def _warnings(c: TrainingConfig, rows: Dataset, cut: dict, steps: int) -> list[str]:
     said = []
     if c.warmup_steps >= steps and steps > 1: said.append(f'warmup_steps={c.warmup_steps:g}: as long as the run of {steps} steps; the rate never gets to its height')
@@ -118,11 +121,12 @@ def plan(
 ) -> dict:  # model, device, precision, train_examples, eval_examples, steps, seconds and peak_memory_mib (estimated), cut, negatives, false_negatives (share of questions, by kind of batches), warnings
     "What `train` would do; nothing is written. Raises InputError."
     c, parts, model = _ready(config or TrainingConfig(), data, format, columns)
+    letters = _letters(model, parts['train'], c)
     pairs, cut = _pairs(model, parts['train'], c)
     rows, passed = _rows(model, parts['train'], pairs, c, cut)
     exam = _validation(parts, c, cut)
-    _adapt(model, c, pairs)
-    steps = c.max_steps if c.max_steps > 0 else c.num_epochs * math.ceil(len(rows) / c.batch_size)
+    _adapt(model, c, pairs, letters)
+    steps = _steps(c, rows)
     seconds = _batch_cost(model, rows, c) * steps
     met = audit_batches(pairs, c.batch_size, batch_sampler(pairs), c.seed)['any'].rename(dict(random='in random batches', sampler='in ours'))
     return dict(model=c.model_name, device=str(model.device), precision=pick_precision(c.precision, model.device.type), train_examples=len(rows),
@@ -137,16 +141,28 @@ def _ready(config: TrainingConfig, data: str | Path, format: str | None = None, 
     parts = load_parts(data, c.train_split, c.seed, format, columns)
     return c, parts, load_model(c.model_name, c.prompts, c.device, c.max_seq_length)
 
-def _adapt(model: SentenceTransformer, c: TrainingConfig, pairs: Dataset) -> None:
-    "An adapter, if it is to have one; drawn anew from the seed."
+def _letters(model: SentenceTransformer, qa: Dataset, c: TrainingConfig) -> dict[str, int]:
+    "Names for the letters that the base cannot spell, if it is to have them."
+    return name_letters(model, [*qa['question'], *dict.fromkeys(qa['context'])]) if c.name_letters else {}
+
+def _adapt(model: SentenceTransformer, c: TrainingConfig, pairs: Dataset, letters: dict[str, int]) -> None:
+    "Dropout and attention as they are wanted; an adapter, if it is to have one, drawn anew from the seed."
+    set_dropout(model, c.dropout)
+    pick_attention(model, pick_precision(c.precision, model.device.type))
     set_seed(c.seed)
     if c.tuning == 'full': return
-    tokens = tokens_of(model, [*pairs['anchor'], *pairs['positive']]) if c.lora_tokens else None
+    # a base that lacks letters has not learnt Korean: there all of its Hangul is worth training
+    all_hangul = bool(letters) if c.lora_tokens is None else c.lora_tokens
+    tokens = [*letters.values()] + (tokens_of(model, [*pairs['anchor'], *pairs['positive']]) if all_hangul else [])
     add_lora(model, c.lora_r, c.lora_alpha, c.lora_dropout, c.lora_targets.split(',') if c.lora_targets else None, tokens)
 
 # %% ../nbs/03_training.ipynb #98400791
 def _how(c: dict) -> str:
     return f"LoRA r={c['lora_r']}, alpha={c['lora_alpha']}, merged" if c['tuning'] == 'lora' else 'all weights tuned'
+
+def _spelling(info: dict) -> str:
+    n = len(info.get('letters', '').split())
+    return f'Its tokenizer was given {n} pieces of Hangul that the base could not spell.\n\n' if n else ''
 
 def _card(manifest: dict) -> str:
     "A short model card: what it is, from what, how it scored, where it ends."
@@ -159,7 +175,7 @@ def _card(manifest: dict) -> str:
             f'base_model: {manifest["base"]}\n---\n\n# Tuned for Korean retrieval\n\n'
             f'Base: {manifest["base"]}. {_how(c)}. Trained with {find_loss(c["loss"])} on {manifest["train_examples"]} rows of question and '
             f'{c["positive"]} from {data["source"]} (fingerprint {data["parts"]["train"]["fingerprint"]}), split by article, seed {c["seed"]}.\n\n'
-            f'{table}\nUse `encode_query` for questions and `encode_document` for documents: the prompts are saved in the model. It reads '
+            f'{_spelling(manifest["lora"])}{table}\nUse `encode_query` for questions and `encode_document` for documents: the prompts are saved in the model. It reads '
             f'{c["max_seq_length"]} tokens of a text at most, and was tuned on texts of at most {manifest["cut"]["chunk_size"]} characters.\n\n'
             'Licence: that of the base and of the data it was tuned on; check both before passing it on.\n')
 
@@ -173,7 +189,7 @@ def _manifest(c, data, parts, rows, cut, passed, exam, metrics, fitted, seconds,
         overlap=assert_disjoint(parts['train'], parts['validation']) if 'validation' in parts else {},
         train_examples=len(rows), eval_examples=len(exam.queries) if exam else 0, cut=cut, negatives=passed, lora=info, loss=fitted['loss'],
         steps=fitted['step'], best_step=fitted['best'].get('step', fitted['step']), resumed_from=fitted['from_step'],
-        metrics=metrics, primary=PRIMARY, seconds=seconds, pairs_per_second=round(trained * c.batch_size / seconds['train'], 2),
+        metrics=metrics, primary=PRIMARY, seconds=seconds, pairs_per_second=round(trained * c.batch_size * processes() / seconds['train'], 2),
         peak_memory_mib=peak_memory(), made_with=circumstances())
 
 # %% ../nbs/03_training.ipynb #e0f70c22
@@ -184,21 +200,6 @@ def _log_to(run: Path) -> logging.Handler:
     return handler
 
 logger = logging.getLogger('korembed')
-
-def train(
-    data: str | Path,  # any QA file, or a folder made by `prepare`
-    out: str | Path | None = None,  # run folder; None: a new one under logs/tensorboard
-    config: TrainingConfig | None = None,  # settings; None: the defaults
-    **changes,  # fields of the config to change
-) -> dict:  # the manifest, as in run.json, and `run`: the folder
-    "Tune a base on question-passage pairs and save it. Raises InputError."
-    c = check_config(TrainingConfig(**(asdict(config or TrainingConfig()) | changes)))
-    parts = load_parts(data, c.train_split, c.seed)
-    model = load_model(c.model_name, c.prompts, c.device, c.max_seq_length)
-    run = new_run(out)
-    handler = _log_to(run)
-    try: return _train(c, data, parts, model, run)
-    finally: logger.removeHandler(handler); handler.close()
 
 # %% ../nbs/03_training.ipynb #cd9054a2
 # what may differ when a run is resumed: where it computes and what it writes, not what it computes
@@ -231,10 +232,12 @@ def train(
     if resume and out is None: raise InputError('--resume: name the run folder with --out')
     if resume and (Path(out)/'run.json').is_file(): return read_run(out) | dict(run=str(out))   # it is done
     c, parts, model = _ready(config, data, format, columns)
+    if not leads(): return _train(c, data, parts, model, Path(agree(None, model.device.type)), resume)
     run = new_run(out, Path(c.log_dir))
     with run_lock(run):
         _begin(run, c, parts, resume)
         handler = _log_to(run)
+        agree(str(run), model.device.type)
         try: return _train(c, data, parts, model, run, resume)
         except BaseException as e:
             # for the log file alone: whoever called is told by the error itself
@@ -244,23 +247,25 @@ def train(
 
 # %% ../nbs/03_training.ipynb #c9c5dda9
 def _train(c: TrainingConfig, data: str | Path, parts: dict, model: SentenceTransformer, run: Path, resume: bool) -> dict:
-    started = time.time()
+    started, letters = time.time(), _letters(model, parts['train'], c)
     pairs, cut = _pairs(model, parts['train'], c)
     rows, passed = _rows(model, parts['train'], pairs, c, cut)
     exam = _validation(parts, c, cut)
     logger.info('%s on %s: %d rows, %d held-out questions, chunks of %d characters, %s, %s', c.model_name, model.device,
                 len(rows), len(exam.queries) if exam else 0, cut['chunk_size'], pick_precision(c.precision, model.device.type),
                 f"prompts from {model.prompts_from}: {model.prompts['query']!r}, {model.prompts['passage']!r}")
-    steps = c.max_steps if c.max_steps > 0 else c.num_epochs * math.ceil(len(rows) / c.batch_size)
-    for w in _warnings(c, rows, cut, steps): logger.warning(w)
-    metrics = dict(base=score(model, exam)) if exam else {}
-    _adapt(model, c, pairs)
+    for w in _warnings(c, rows, cut, _steps(c, rows)): logger.warning(w)
+    # the base is measured as it was published, without letters of ours
+    base = load_model(c.model_name, c.prompts, c.device, c.max_seq_length) if letters and exam else model
+    metrics = dict(base=score(base, exam)) if exam else {}
+    _adapt(model, c, pairs, letters)
     begun = time.time()
     fitted = fit(model, rows, c, run, (lambda: score(model, exam)) if exam else None, resume)
     seconds = dict(train=round(time.time() - begun, 1))
     if c.tuning == 'lora': check_trained(model)
+    if not leads(): return dict(run=str(run))
     if exam: metrics['tuned'] = fitted['best']['scores']
-    info = lora_info(model).to_dict('records')[0] | (dict(targets=c.lora_targets or linear_targets(model)) if c.tuning == 'lora' else {})
+    info = lora_info(model).to_dict('records')[0] | dict(letters=' '.join(letters)) | (dict(targets=c.lora_targets or linear_targets(model)) if c.tuning == 'lora' else {})
     manifest = _manifest(c, data, parts, rows, cut, passed, exam, metrics, fitted, seconds, info)
     # the config names what was found, so that using the model needs no guessing
     settings = asdict(c) | dict(prompts={k: model.prompts[k] for k in ('query', 'passage')}, base=manifest['base'])
@@ -293,6 +298,7 @@ def sweep(
 ) -> dict:  # field, scores {value: ndcg@10}, base, best (the value), run (its folder)
     "Try several values and choose by validation; runs that are there already are not repeated. Raises InputError."
     c = check_config(config or TrainingConfig())
+    if processes() > 1: raise InputError('sweep: compares runs of one process each; start it without torchrun')
     if c.train_split == 1: raise InputError('sweep: nothing is held out to choose by; give --train-split below 1')
     now = getattr(c, field, None)
     if values is None and (isinstance(now, bool) or not isinstance(now, (int, float))): raise InputError(f'sweep: say which values of {field} to try')
