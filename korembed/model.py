@@ -8,7 +8,7 @@ __all__ = ['PROMPTS', 'offline_path', 'parse_prompts', 'find_prompts', 'pick_dev
            'letters_of', 'public_name', 'merge_lora', 'check_merge', 'save_model', 'rescale', 'Embedder']
 
 # %% ../nbs/02_model.ipynb #e4876e2f
-import hashlib, json, os, re, tempfile, warnings
+import hashlib, json, os, re, warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from huggingface_hub import constants, try_to_load_from_cache
 from huggingface_hub.utils import enable_progress_bars, get_session
 from sentence_transformers import SentenceTransformer
-from transformers import AutoTokenizer
+from tokenizers.models import WordPiece
 from transformers.utils import logging as transformers_logging
 from .text import InputError, replacing, write_json
 
@@ -266,6 +266,8 @@ def _rows(model: SentenceTransformer) -> torch.Tensor:
     return model.transformers_model.get_input_embeddings().weight.detach()
 
 # %% ../nbs/02_model.ipynb #7c1938ac
+_unused = re.compile(r'\[unused\d+\]')
+
 def _unspelled(tokenizer, texts: Iterable[str]) -> list[str]:
     "Pieces of one Hangul letter that would let WordPiece spell the words it does not know, the most wanted first."
     reader, wanted = tokenizer.backend_tokenizer, Counter()
@@ -279,13 +281,10 @@ def _unspelled(tokenizer, texts: Iterable[str]) -> list[str]:
 
 def _read_as(model: SentenceTransformer, names: dict[str, int]) -> None:
     "Name entries of the vocabulary; each starts as the mean of the Hangul pieces that were there."
-    with tempfile.TemporaryDirectory() as folder:
-        model.tokenizer.save_pretrained(folder)
-        state = json.loads((file := Path(folder)/'tokenizer.json').read_text(encoding='utf-8'))
-        old = state['model']['vocab']
-        state['model']['vocab'] = {t: i for t, i in old.items() if i not in names.values()} | names
-        file.write_text(json.dumps(state, ensure_ascii=False), encoding='utf-8')
-        model[0].processor = AutoTokenizer.from_pretrained(folder)
+    reader = model.tokenizer.backend_tokenizer
+    old = (state := json.loads(reader.to_str())['model'])['vocab']
+    vocab = {t: i for t, i in old.items() if i not in set(names.values())} | names
+    reader.model = WordPiece(vocab, **{k: state[k] for k in ('unk_token', 'max_input_chars_per_word', 'continuing_subword_prefix')})
     table, hangul = model.transformers_model.get_input_embeddings().weight.data, [i for t, i in old.items() if _hangul.search(t)]
     table[list(names.values())] = table[hangul].mean(0)
 
@@ -295,7 +294,7 @@ def name_letters(
 ) -> dict[str, int]:  # piece -> its id, for `add_lora(token_indices=...)`; empty where nothing is missing or no entry is free
     "Let a WordPiece tokenizer spell the Hangul it does not know, with entries of the vocabulary that nothing uses."
     if not model.tokenizer.is_fast or json.loads(model.tokenizer.backend_tokenizer.to_str())['model']['type'] != 'WordPiece': return {}
-    free = sorted(i for t, i in model.tokenizer.get_vocab().items() if re.fullmatch(r'\[unused\d+\]', t))
+    free = sorted(i for t, i in model.tokenizer.get_vocab().items() if _unused.fullmatch(t))
     names = dict(zip(_unspelled(model.tokenizer, texts), free))
     if names: _read_as(model, names)
     return names
@@ -305,8 +304,8 @@ def letters_of(
     base: SentenceTransformer,  # as it was published
 ) -> dict[str, int]:  # piece -> its id
     "The pieces that a model has been given names for."
-    known = base.tokenizer.get_vocab()
-    return {t: i for t, i in model.tokenizer.get_vocab().items() if t not in known}
+    free = {i for t, i in base.tokenizer.get_vocab().items() if _unused.fullmatch(t)}
+    return {t: i for t, i in model.tokenizer.get_vocab().items() if i in free and not _unused.fullmatch(t)}
 
 def _reading_like(model: SentenceTransformer, name: str, device: str) -> SentenceTransformer:
     "A fresh base with the prompts, length and letters of the model that was made of it."
