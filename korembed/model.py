@@ -283,10 +283,12 @@ def _read_as(model: SentenceTransformer, names: dict[str, int]) -> None:
     "Name entries of the vocabulary; each starts as the mean of the Hangul pieces that were there."
     reader = model.tokenizer.backend_tokenizer
     old = (state := json.loads(reader.to_str())['model'])['vocab']
-    vocab = {t: i for t, i in old.items() if i not in set(names.values())} | names
+    taken = set(names.values())
+    vocab = {t: i for t, i in old.items() if i not in taken} | names
     reader.model = WordPiece(vocab, **{k: state[k] for k in ('unk_token', 'max_input_chars_per_word', 'continuing_subword_prefix')})
-    table, hangul = model.transformers_model.get_input_embeddings().weight.data, [i for t, i in old.items() if _hangul.search(t)]
-    table[list(names.values())] = table[hangul].mean(0)
+    like = [i for t, i in old.items() if _hangul.search(t)] or list(old.values())   # a base may know no Hangul at all
+    table = model.transformers_model.get_input_embeddings().weight.data
+    table[list(names.values())] = table[like].mean(0)
 
 def name_letters(
     model: SentenceTransformer,  # changed in place, before it gets an adapter
