@@ -58,6 +58,7 @@ def index_both(
     if second['chunk_size'] < first['chunk_size']: first = at(tuned, FINETUNED, second['chunk_size'], second['chunk_overlap'])
     return [second, first]
 
+# %% ../nbs/10_pipeline.ipynb #36e30908
 def prove(
     base: str,  # the base model
     tuned: str,  # the tuned model
