@@ -257,13 +257,13 @@ def train(
     settings, places = make_config(preset, config, **given)
     _quiet()
     from korembed.runs import model_of
+    from korembed.trainer import leads
     settings.model_name = model_of(settings.model_name)
     if note := preset_note(places['preset'], settings.model_name): logging.getLogger('korembed').info(note)
     data, out = _dataset(data or (Path(places['data']) if 'data' in places else None)), out or places.get('out')
     read = dict(format=format, columns=_mapping(columns))
-    if dry_run: return _show_plan(data, settings, read, as_json)
+    if dry_run: return _show_plan(data, settings, read, as_json) if leads() else None
     if sweep: return _show_sweep(data, out, settings, sweep, values, read, as_json)
-    from korembed.trainer import leads
     from korembed.training import train as run
     made = run(data, out, settings, resume, **read)
     if not leads(): return   # one of several that torchrun started; the first one tells

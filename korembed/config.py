@@ -106,8 +106,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     'qa-jsonl': dict(model_name='sentence-transformers/all-MiniLM-L6-v2', tuning='full', learning_rate=2e-5, num_epochs=3, batch_size=16,
                      max_seq_length=384, dropout=.1, name_letters=False),
     '8gb': dict(batch_size=16, precision='fp16', gradient_checkpointing=True)}
-# the base that its numbers were measured with; the others are settings as their authors published them
-MEASURED_ON = dict.fromkeys(('default', 'classic', 'full'), 'offline')
+# the base that its numbers were measured with
+MEASURED_ON = dict(default='offline')
 
 def preset_note(
     preset: str,  # a name in PRESETS
@@ -116,7 +116,7 @@ def preset_note(
     "What to know about a preset with this base."
     measured = MEASURED_ON.get(preset)
     if measured == model_name: return ''
-    if not measured: return f'preset {preset}: as its authors published it, not measured here; --sweep learning_rate chooses by validation'
+    if not measured: return f'preset {preset}: not measured here; --sweep learning_rate chooses by validation'
     return f'preset {preset}: measured on {measured}; for {model_name}, --sweep learning_rate chooses by validation'
 
 # %% ../nbs/03c_config.ipynb #7855aa99

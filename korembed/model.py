@@ -301,6 +301,7 @@ def name_letters(
     if names: _read_as(model, names)
     return names
 
+# %% ../nbs/02_model.ipynb #603de5ed
 def letters_of(
     model: SentenceTransformer,  # perhaps with letters named
     base: SentenceTransformer,  # as it was published

@@ -8,7 +8,7 @@ __all__ = ['logger', 'passage_numbers', 'batch_sampler', 'pick_precision', 'keep
            'primary_metric', 'Validation', 'Record', 'fit', 'check_trained']
 
 # %% ../nbs/03e_trainer.ipynb #e05c2f77
-import ctypes, errno, json, logging, os, tempfile
+import ctypes, errno, json, logging, os, shutil, tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterator, Sequence
@@ -114,9 +114,13 @@ def pick_attention(
     return model.transformers_model.config._attn_implementation
 
 # %% ../nbs/03e_trainer.ipynb #277168dd
-def processes() -> int: return int(os.environ.get('WORLD_SIZE', 1))   # how many torchrun has started
+def processes() -> int:
+    "How many torchrun has started; 1 without it."
+    return int(os.environ.get('WORLD_SIZE', 1))
 
-def leads() -> bool: return int(os.environ.get('RANK', 0)) == 0   # whether this is the one that writes
+def leads() -> bool:
+    "Whether this process is the one that writes."
+    return int(os.environ.get('RANK', 0)) == 0
 
 def agree(
     said: object,  # what the first process says; the others' is not looked at
@@ -346,6 +350,12 @@ def _told_plainly(trainer: GuardedTrainer, c: TrainingConfig) -> Iterator[None]:
         raise
 
 # %% ../nbs/03e_trainer.ipynb #4f30720d
+def _copied_notes(run: Path, desk: Path, start: Path | None) -> Path:
+    "What a resumed run knows of itself: all processes must come to the same decisions, when to stop and which model is best."
+    if start and (run/'training_metrics.jsonl').is_file(): shutil.copy(run/'training_metrics.jsonl', desk)
+    if start and (run/'best').is_dir(): shutil.copytree(run/'best', desk/'best')
+    return desk
+
 def fit(
     model: SentenceTransformer,  # trained in place; with its adapter, if it is to have one
     pairs: Dataset,  # anchor, positive, passage_id, answer; or sentence1, sentence2, label
@@ -362,7 +372,8 @@ def fit(
     if tied and len(set(number.values())) < 2: raise InputError('all pairs are on one passage: nothing to tell apart; give data with several')
     rows = _as_rows(pairs, loss, number)
     start = last_checkpoint(run/'checkpoints') if resume else None
-    desk = run if leads() else Path(tempfile.mkdtemp())   # the others keep their notes to themselves
+    scratch = None if leads() else tempfile.TemporaryDirectory()   # the others keep their notes to themselves
+    desk = run if leads() else _copied_notes(run, Path(scratch.name), start)
     if resume: logger.info('going on from %s', start.name if start else 'the beginning: there is no whole checkpoint')
     record = Record(desk, model, config, int(start.name.split('-')[1]) if start else 0)
     model.model_card_data.widget = [{}]   # the card is our own: no examples are drawn from the user's data

@@ -1,5 +1,5 @@
 "Several processes that train as one: torchrun on the CPU."
-import json, os, subprocess, sys
+import json, os, shutil, subprocess, sys
 from pathlib import Path
 import pytest, torch
 from korembed.data import sample_path
@@ -54,14 +54,24 @@ def test_two_processes_make_one_batch_of_twice_the_size(root, tmp_path, base):
         assert max((a['grads'][k] - b['grads'][k]).abs().max() for k in a['grads']) < 1e-4, name
 
 def test_train_under_torchrun(root, tmp_path, base):
-    both = torchrun(root, '-m', 'korembed.cli', 'train', str(sample_path('train/articles.json')), '--out', 'two', '--model', str(base),
-                    '--prompts', 'none', '--epochs', '1', '--max-samples', '64', '--batch-size', '8', '--log-every-n-steps', '1', '--device', 'cpu',
-                    '--precision', 'fp32', '--save-steps', '2', '--json', cwd=tmp_path)
+    command = ('-m', 'korembed.cli', 'train', str(sample_path('train/articles.json')), '--out', 'two', '--model', str(base), '--prompts', 'none',
+               '--epochs', '1', '--max-samples', '64', '--batch-size', '8', '--log-every-n-steps', '1', '--device', 'cpu', '--precision', 'fp32',
+               '--save-steps', '2', '--json')
+    both, run = torchrun(root, *command, cwd=tmp_path), tmp_path/'two'
     assert both.returncode == 0, both.stderr[-3000:]
     told = json.loads(both.stdout)   # the first alone speaks
     assert told['steps'] == 4 and told['metrics']['tuned']   # 64 pairs, 16 at a time
-    rows = [json.loads(l) for l in (tmp_path/'two'/'training_metrics.jsonl').read_text(encoding='utf-8').splitlines()]
-    losses = [r['loss'] for r in rows if 'loss' in r]
+    record = (run/'training_metrics.jsonl').read_text(encoding='utf-8').splitlines()
+    losses = [r['loss'] for r in map(json.loads, record) if 'loss' in r]
     assert len(losses) == 4   # one record, not two
     assert abs(losses[0] - 2.77) < .2   # a model that knows nothing: log 16; among the 8 of its own process it would be log 8 = 2.08
-    assert {p.name for p in (tmp_path/'two'/'checkpoints'/'checkpoint-4').iterdir()} >= {'rng_state_0.pth', 'rng_state_1.pth', 'seal.json'}
+    assert {p.name for p in (run/'checkpoints'/'checkpoint-4').iterdir()} >= {'rng_state_0.pth', 'rng_state_1.pth', 'seal.json'}
+    # as if both had been killed after the second step
+    weights = (run/'model'/'model.safetensors').read_bytes()
+    (run/'run.json').unlink()
+    for gone in ('model', 'best', 'checkpoints/checkpoint-4'): shutil.rmtree(run/gone)
+    again = torchrun(root, *command, '--resume', cwd=tmp_path)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert json.loads(again.stdout)['resumed_from'] == 2 and (run/'model'/'model.safetensors').read_bytes() == weights
+    kept = (run/'training_metrics.jsonl').read_text(encoding='utf-8').splitlines()
+    assert [json.loads(l).get('loss') for l in kept] == [json.loads(l).get('loss') for l in record]
