@@ -330,7 +330,9 @@ def _save_adapter(model: SentenceTransformer, folder: Path, base_name: str) -> N
     model.transformers_model.save_pretrained(str(folder))
     # peft writes the path the base was loaded from, which means nothing on another machine
     config = json.loads((folder/'adapter_config.json').read_text(encoding='utf-8'))
-    write_json(folder/'adapter_config.json', config | dict(base_model_name_or_path=public_name(base_name)))
+    targets = config['target_modules']   # peft writes a set: another order each time
+    write_json(folder/'adapter_config.json', config | dict(base_model_name_or_path=public_name(base_name),
+                                                           target_modules=sorted(targets) if isinstance(targets, list) else targets))
 
 @contextmanager
 def _at_scale(model: torch.nn.Module, scale: float) -> Iterator[None]:
