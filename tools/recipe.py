@@ -3,13 +3,14 @@
 Usage: python tools/recipe.py QA_FILE OUT [NAME ...]   (names of SETTINGS; all, and then the repetitions, by default)
 
 Each setting sees the same questions of the training articles once; the score is NDCG@10 over 100-character chunks of the articles held out of the
-same file. What is done already stands in OUT/recipe.json and is not repeated; a run that was stopped goes on where it was.
+same file. What is done stands in OUT and is not repeated; a run that was stopped goes on where it was. OUT/recipe.json is written at the end.
 """
 import json, sys
 from pathlib import Path
 from korembed.config import TrainingConfig
 from korembed.data import RetrievalSet, fingerprint, read_qa, retrieval_set, split, without_repeats
 from korembed.model import load_model
+from korembed.metrics import PRIMARY
 from korembed.runs import circumstances
 from korembed.text import write_json
 from korembed.training import score, train
@@ -42,34 +43,35 @@ def sides(path: Path, out: Path) -> tuple[Path, RetrievalSet, dict]:
     "The training side as a file, and the exam."
     parts = split(without_repeats(read_qa(path)), .8, seed=7)
     out.mkdir(parents=True, exist_ok=True)
-    parts['train'].to_parquet(str(out/'train.parquet'))
+    if not (out/'train.parquet').is_file(): parts['train'].to_parquet(str(out/'train.parquet'))
     about = {k: dict(rows=len(v), articles=len(set(v['title'])), fingerprint=fingerprint(v)) for k, v in parts.items()}
     return out/'train.parquet', retrieval_set(parts['validation'], 'chunk', 100, 20), about
 
 def main(path: Path, out: Path, names: list[str]) -> None:
     data, exam, about = sides(path, out)
-    book = out/'recipe.json'
-    told = json.loads(book.read_text(encoding='utf-8')) if book.is_file() else dict(data=about, made_with=circumstances(), base={}, runs=[])
-    if told['data'] != about: sys.exit(f'{book}: made of other data; name another OUT')
-    if not told['base']: told['base'] = score(load_model('offline'), exam)
 
-    def once(name: str, seed: int) -> float:
-        found = next((r for r in told['runs'] if (r['name'], r['seed']) == (name, seed)), None)
-        if not found:
-            config, run = TrainingConfig(**ONE_PASS | SETTINGS[name] | dict(seed=seed)), out/'runs'/f'{name}, seed {seed}'
-            made = train(data, run, config, resume=run.is_dir())
-            scores = score(load_model(str(run/'model')), exam)
-            found = dict(name=name, seed=seed, settings=SETTINGS[name], scores=scores, seconds=made['seconds']['train'],
-                         pairs_per_second=made['pairs_per_second'])
-            told['runs'].append(found)
-            write_json(book, told)
-        print(f"{found['scores']['ndcg@10']:.4f}  {name}, seed {seed}", flush=True)
-        return found['scores']['ndcg@10']
+    def kept(name: str, make) -> dict:
+        "What a file of OUT says, made where it is missing; so several of these scripts can share the work."
+        book = out/f'{name}.json'
+        if not book.is_file(): write_json(book, make())
+        return json.loads(book.read_text(encoding='utf-8'))
 
-    found = {n: once(n, 42) for n in names or SETTINGS}
+    def once(name: str, seed: int) -> dict:
+        config, run = TrainingConfig(**ONE_PASS | SETTINGS[name] | dict(seed=seed)), out/'runs'/f'{name}, seed {seed}'
+        def make() -> dict:
+            train(data, run, config, resume=run.is_dir())
+            return dict(name=name, seed=seed, settings=SETTINGS[name], scores=score(load_model(str(run/'model')), exam))
+        found = kept(f'{name}, seed {seed}', make)
+        print(f"{found['scores'][PRIMARY]:.4f}  {name}, seed {seed}", flush=True)
+        return found
+
+    told = kept('about', lambda: dict(data=about, made_with=circumstances(), every=ONE_PASS, base=score(load_model('offline'), exam)))
+    if told['data'] != about: sys.exit(f'{out}: made of other data; name another OUT')
+    runs = [once(n, 42) for n in names or SETTINGS]
     if names: return
-    for n in sorted(found, key=found.get, reverse=True)[:3]:
-        for seed in (1, 2): once(n, seed)
+    best = sorted(runs, key=lambda r: -r['scores'][PRIMARY])[:3]
+    runs += [once(r['name'], seed) for r in best for seed in (1, 2)]
+    write_json(out/'recipe.json', told | dict(runs=runs))
 
 if __name__ == '__main__':
     if len(sys.argv) < 3: sys.exit(__doc__)
