@@ -310,11 +310,11 @@ def letters_of(
     free = {i for t, i in base.tokenizer.get_vocab().items() if _unused.fullmatch(t)}
     return {t: i for t, i in model.tokenizer.get_vocab().items() if i in free and not _unused.fullmatch(t)}
 
-def _reading_like(model: SentenceTransformer, name: str, device: str) -> SentenceTransformer:
-    "A fresh base with the prompts, length and letters of the model that was made of it."
+def _reading_like(model: SentenceTransformer, name: str, device: str) -> tuple[SentenceTransformer, dict[str, int]]:
+    "A fresh base with the prompts, length and letters of the model that was made of it; and these letters."
     base = load_model(name, model.prompts, device, model.max_seq_length)
     if names := letters_of(model, base): _read_as(base, names)
-    return base
+    return base, names
 
 # %% ../nbs/02_model.ipynb #034518f9
 def _has_lora(model: torch.nn.Module) -> bool:
@@ -402,7 +402,9 @@ def save_model(
             merged = model
             if _has_lora(model):
                 _save_adapter(model, tmp/'lora_weights', base_name)
-                merged = merge_lora(model, _reading_like(model, base_name, str(model.device)), tmp/'lora_weights', scale)
+                base, letters = _reading_like(model, base_name, str(model.device))
+                if letters: model.tokenizer.save_pretrained(str(tmp/'lora_weights'))   # else the adapter alone could not be used
+                merged = merge_lora(model, base, tmp/'lora_weights', scale)
                 check_merge(model, merged, scale=scale)
             merged.save_pretrained(str(tmp))
             for name, text in (extra or {}).items(): (tmp/name).write_text(text, encoding='utf-8')
@@ -423,7 +425,7 @@ def _tuned(folder: str | Path) -> tuple[Path, str]:
 def _with_adapter(path: Path, base: str) -> SentenceTransformer:
     "A saved model as it was before the merge. Raises InputError if its base has changed."
     saved, where = load_model(str(path), device='cpu'), f'{path}/lora_weights/adapter_config.json, base_model_name_or_path'
-    try: model = _reading_like(saved, base, 'cpu')
+    try: model = _reading_like(saved, base, 'cpu')[0]
     except InputError as e:
         raise InputError(f'{where}: the base cannot be loaded ({e}); if it has moved, write here where it lies now') from e
     config = path/'training_config.json'
