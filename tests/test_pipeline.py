@@ -27,6 +27,7 @@ def stored(root):
 
 def results(folder): return json.loads((folder/'evaluation_results.json').read_text(encoding='utf-8'))
 
+@pytest.mark.slow
 def test_offline_setting_gives_the_stored_metrics(root, tmp_path, monkeypatch):
     for name in ('DATASET_ROOT', 'OPENAI_API_KEY', 'OPENAI_BASE_URL'): monkeypatch.delenv(name, raising=False)
     out, kept = execute(root, tmp_path), stored(root)

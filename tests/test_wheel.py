@@ -17,13 +17,13 @@ def run(wheel, code, cwd):
 
 def test_demo_from_the_wheel_in_an_empty_folder(wheel, tmp_path):
     code = ('import sys, korembed; from pathlib import Path; from korembed.cli import main; '
-            'print(korembed.__file__, file=sys.stderr); main(["demo", "--max-steps", "6", "--json"])')
+            'print(korembed.__file__, file=sys.stderr); main(["demo", "--max-steps", "3", "--json"])')
     done = run(wheel, code, tmp_path)
     assert done.returncode == 0, done.stderr
     assert str(wheel) in done.stderr.splitlines()[0]
     result = json.loads(done.stdout)
     assert result['results']['tuned']['ndcg@10'] > result['results']['base']['ndcg@10'] and result['n_queries'] >= 80
-    assert result['command'] == 'korembed demo --max-steps 6'
+    assert result['command'] == 'korembed demo --max-steps 3'
     made = tmp_path/result['out']
     assert made.parent.name == 'submission' and (made/'report.html').is_file() and (made/'model'/'model.safetensors').is_file()
     assert [p.name for p in tmp_path.iterdir()] == ['submission']
