@@ -78,7 +78,7 @@ def _mapping(columns: Optional[str]) -> Optional[dict]:
     "question=Q,answer=A as a dictionary."
     if not columns: return None
     pairs = [c.split('=', 1) for c in columns.split(',')]
-    known = 'question answer context negatives title id source'.split()
+    known = 'question answer context negatives title id source sentence1 sentence2 score'.split()
     if any(len(p) < 2 or p[0].strip() not in known for p in pairs):
         raise InputError(f'--columns {columns}: write question=NAME,answer=NAME with names from {", ".join(known)}')
     return {k.strip(): v.strip() for k, v in pairs}
@@ -250,7 +250,7 @@ def train(
     device: Annotated[Optional[str], typer.Option(help="'cpu', 'cuda', 'mps'; by default the best there is.")] = None,
     format: _Format = None, columns: _Columns = None, as_json: _Json = False,
 ):
-    "Tune a base on questions and passages. Example: korembed train questions.json --model offline --epochs 1"
+    "Tune a base on questions and passages, or on sentence pairs with a score. Example: korembed train questions.json --model offline --epochs 1"
     from korembed.config import PRESETS, TrainingConfig, make_config, preset_note
     fields = TrainingConfig().to_dict()
     given = _typed_options(context, {k: v for k, v in locals().items() if k in fields}) | (dict(precision='fp16') if fp16 else {})
@@ -267,8 +267,8 @@ def train(
     from korembed.training import train as run
     made = run(data, out, settings, resume, **read)
     if not leads(): return   # one of several that torchrun started; the first one tells
-    scores, keys = made['metrics'], ('ndcg@10', 'recall@10', 'mrr@10')
-    lines = [f"{k}: {scores['base'][k]:.4f} -> {scores['tuned'][k]:.4f}" for k in keys] if scores else ['nothing was held out: no score']
+    scores, keys = made['metrics'], ('ndcg@10', 'recall@10', 'mrr@10', 'spearman', 'pearson')
+    lines = [f"{k}: {scores['base'][k]:.4f} -> {scores['tuned'][k]:.4f}" for k in keys if k in scores['base']] if scores else ['nothing was held out: no score']
     _show(made, as_json, '\n'.join([f"{made['train_examples']} rows, {made['seconds']['train']} s", *lines,
                                     f"Model: {Path(made['run'])/'model'}"]))
 
@@ -277,9 +277,9 @@ def _show_plan(data: Path, settings, read: dict, as_json: bool) -> None:
     p = plan(data, settings, **read)
     if not as_json: settings.print_summary()
     _show(p, as_json, '\n'.join([
-        f"{p['train_examples']} rows, {p['steps']} steps on {p['device']} in {p['precision']}, {p['eval_examples']} held-out questions",
+        f"{p['train_examples']} rows, {p['steps']} steps on {p['device']} in {p['precision']}, {p['eval_examples']} held out",
         f"about {p['seconds'] / 60:.1f} minutes without examinations, {p['peak_memory_mib']:.0f} MiB at the highest so far",
-        'questions that meet a false negative in their batch: ' + ', '.join(f'{v:.1%} {k}' for k, v in p['false_negatives'].items()),
+        *(f'questions that meet a false negative {k}: {v:.1%}' for k, v in p['false_negatives'].items()),
         *(f'careful: {w}' for w in p['warnings'])]))
 
 def _show_sweep(data: Path, out: Optional[Path], settings, field: str, values: Optional[str], read: dict, as_json: bool) -> None:

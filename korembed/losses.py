@@ -87,12 +87,16 @@ def find_loss(
 
 def check_rows(
     c: TrainingConfig,  # settings
+    scored: bool = False,  # the data are sentence pairs with a score, not questions
 ) -> None:
     "Refuse settings whose loss would lack its columns. Raises InputError."
     rows = LOSSES[find_loss(c.loss)].rows
-    if rows != 'pairs' and not c.negatives:
-        raise InputError(f'loss={c.loss}: needs wrong passages too; add --negatives random, --negatives mine or a file of korembed mine')
-    if rows == 'triplets' and c.n_negatives > 1: return   # a row for each negative
+    if scored and rows != 'scored':
+        raise InputError(f'loss={c.loss}: learns from questions and passages; for sentence pairs with a score take --loss CoSENT or CosineSimilarity')
+    if scored and c.negatives: raise InputError(f'negatives={c.negatives}: pairs with a score bring their unlike sentences with them; leave it out')
+    if rows != 'pairs' and not c.negatives and not scored:
+        pairs = ', or give a file with sentence1, sentence2 and score' if rows == 'scored' else ''
+        raise InputError(f'loss={c.loss}: needs wrong passages too; add --negatives random, --negatives mine or a file of korembed mine{pairs}')
     if c.matryoshka and not all(d.strip().isdigit() for d in c.matryoshka.split(',')):
         raise InputError(f'matryoshka={c.matryoshka!r}: give dimensions such as 384,192,96')
 

@@ -68,7 +68,9 @@ def _as_rows(pairs: Dataset, loss: str, number: dict[str, int]) -> Dataset:
     "The columns for a loss."
     if LOSSES[loss].rows in ('labelled', 'scored'):
         kind = float if LOSSES[loss].rows == 'scored' else int
-        return Dataset.from_dict(dict(sentence1=pairs['sentence1'], sentence2=pairs['sentence2'], label=[kind(l) for l in pairs['label']]))
+        # a question and a passage have prompts of their own; two sentences that are compared share one
+        names = ('question', 'passage') if 'passage_id' in pairs.column_names else ('sentence1', 'sentence2')
+        return Dataset.from_dict(dict(zip(names, (pairs['sentence1'], pairs['sentence2'])), label=[kind(l) for l in pairs['label']]))
     docs = _documents(pairs)
     rows = pairs.select_columns(['anchor', *docs])
     if loss != 'MultipleNegativesRanking': return rows
@@ -311,7 +313,7 @@ def _watched(name: str, tuning: str) -> bool:
     return 'lora_' in name if tuning == 'lora' else name.endswith('weight') and any(k in name for k in ('query', 'key', 'value', 'dense', '_proj'))
 
 # %% ../nbs/03e_trainer.ipynb #b8b04404
-_prompt_of = dict(anchor='query', sentence1='query', positive='passage', sentence2='passage')
+_prompt_of = dict(anchor='query', question='query', sentence1='query', sentence2='query')   # all others are passages
 
 def _arguments(c: TrainingConfig, model: SentenceTransformer, rows: Dataset, sampler: Callable, out: Path) -> SentenceTransformerTrainingArguments:
     precision, device = pick_precision(c.precision, model.device.type), model.device.type

@@ -200,3 +200,19 @@ def test_convert_says_what_is_lost(tmp_path):
     refused('data', 'convert', '시험', '--to', 'korquad-1.0', '--out', '또.json', cwd=tmp_path, names=['시험', 'no row has an answer', '--to'])
     refused('data', 'convert', '글.json', '--to', 'csv', '--out', '표.csv', cwd=tmp_path, names=['표.csv', 'exists', '--out'])
     refused('data', 'convert', '글.json', '--to', 'xml', '--out', 'x.xml', cwd=tmp_path, names=['xml', 'choose from'])
+
+def test_sentence_pairs_with_a_score_are_a_lesson_too(tmp_path):
+    write(tmp_path/'닮음.tsv', 'genre\tscore\ts1\tsentence2\n' + ''.join(f'x\t{n % 6}\t글 {n // 2}번.\t"글 {n}번.\n' for n in range(24)) + 'x\t\t하나\t둘\n')
+    read, loss = ('--columns', 'sentence1=s1'), ('--loss', 'CoSENT')
+    done = korembed('train', '닮음.tsv', *read, *loss, '--train-split', .7, *QUICK, '--out', 'run', cwd=tmp_path)
+    assert done.returncode == 0 and 'spearman: ' in done.stdout and 'ndcg' not in done.stdout, done.stderr
+    assert '1 rows without two sentences and a score left out' in done.stderr
+    assert json.loads((tmp_path/'run'/'run.json').read_text(encoding='utf-8'))['overlap'] == dict(sentences=0)
+    assert korembed('runs', 'show', 'run', '--root', '.', cwd=tmp_path).returncode == 0
+    asked = korembed('train', '닮음.tsv', *read, *loss, *QUICK, '--dry-run', cwd=tmp_path)
+    assert asked.returncode == 0 and 'false negative' not in asked.stdout and 'held out' in asked.stdout
+    refused('train', '닮음.tsv', *read, *QUICK, '--out', 'x', cwd=tmp_path, names=['MultipleNegativesRanking', '--loss CoSENT'])
+    refused('train', '닮음.tsv', *read, *loss, *QUICK, '--negatives', 'random', '--out', 'x', cwd=tmp_path, names=['negatives=random', 'leave it out'])
+    refused('train', '닮음.tsv', *loss, *QUICK, '--out', 'x', cwd=tmp_path, names=['loss=CoSENT', 'sentence1, sentence2 and score'])
+    write(tmp_path/'하나.tsv', 'sentence1\tsentence2\tscore\n가\t나\t1\n나\t다\t2\n')
+    refused('train', '하나.tsv', *loss, *QUICK, '--out', 'x', cwd=tmp_path, names=['chain of sentences', '--train-split 1.0'])
