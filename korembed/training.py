@@ -26,7 +26,7 @@ from .negatives import audit_batches, candidates, labelled, triplets, with_colum
 from .runs import circumstances, new_run, read_run, run_lock
 from .scored import is_scored, read_scored, sentence_groups, similarity_scores
 from .text import InputError, write_json
-from .trainer import agree, batch_sampler, check_trained, fit, leads, pick_attention, pick_precision, primary_metric, processes, set_dropout
+from .trainer import agree, batch_sampler, check_trained, fit, keep_few_kernels, leads, pick_attention, pick_precision, primary_metric, processes, set_dropout
 
 # %% ../nbs/03_training.ipynb #1b7978dc
 def score(
@@ -119,6 +119,7 @@ def _batch_cost(model: SentenceTransformer, rows: Dataset, c: TrainingConfig) ->
     batch, loss = rows.select(range(min(c.batch_size, len(rows)))), make_loss(model, c)
     dtype = dict(bf16=torch.bfloat16, fp16=torch.float16).get(pick_precision(c.precision, model.device.type))
     label = torch.tensor(batch['label']) if 'label' in batch.column_names else None
+    keep_few_kernels()
     for _ in range(2):
         began = time.perf_counter()
         features = [{k: v.to(model.device) if hasattr(v, 'to') else v for k, v in model.preprocess(batch[k][:]).items()} for k in columns]
