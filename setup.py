@@ -20,7 +20,7 @@ setup(
                  *(f'Programming Language :: Python :: 3.{v}' for v in (11, 12, 13))],
     packages=find_packages(include=['korembed', 'korembed.*']) + [f'korembed.samples{p}' for p in ('', '.train', '.eval')],
     # `data/` of the repository travels in the wheel as korembed/samples
-    package_dir={'korembed.samples': 'data'}, package_data={'': ['*.md', '*.json', '*.tsv', '*.txt']},
+    package_dir={'korembed.samples': 'data'}, package_data={'': ['*.md', '*.json', '*.jsonl', '*.tsv', '*.txt']},
     python_requires=f">={cfg['min_python']}", install_requires=requirements('requirements'), extras_require=extras,
     entry_points={'console_scripts': requirements('console_scripts')}, zip_safe=False,
 )

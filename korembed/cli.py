@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'data_app', 'runs_app', 'demo', 'data_describe', 'data_prepare', 'data_convert', 'data_download', 'eda', 'mine',
-           'train', 'runs_list', 'runs_show', 'runs_compare', 'tensorboard', 'index', 'search', 'evaluate', 'exit_code',
-           'main']
+           'train', 'runs_list', 'runs_show', 'runs_compare', 'tensorboard', 'index', 'search', 'evaluate',
+           'scale_command', 'exit_code', 'main']
 
 # %% ../nbs/12_cli.ipynb #2f7608c5
 import errno, json, logging, os, sys, traceback, warnings
@@ -434,6 +434,36 @@ def _read_documents(paths: Optional[list[Path]]) -> Optional[dict]:
     if not paths: return None
     from korembed.indexing import read_documents
     return read_documents([str(p) for p in paths])
+
+# %% ../nbs/12_cli.ipynb #8d241d16
+@app.command('scale')
+def scale_command(
+    run: Annotated[str, typer.Argument(help="A run, a model saved with its adapter, or 'latest'.")],
+    data: Annotated[Optional[Path], typer.Option(help='A QA file or a retrieval set on what it was tuned for.')] = None,
+    guard_data: Annotated[Optional[Path], typer.Option(help='The same on something else: what is lost there?')] = None,
+    scales: Annotated[str, typer.Option(help='Strengths to try, comma between; 0: the base, 1: as trained.')] = '0,.25,.5,.75,1',
+    at: Annotated[Optional[float], typer.Option(help='Write the model at this strength, into --out.')] = None,
+    out: Annotated[Optional[Path], typer.Option(help='Folder for the model.')] = None,
+    unit: Annotated[str, typer.Option(help='passage or chunk, for --data.')] = 'passage',
+    chunk_size: Annotated[int, typer.Option(help='Characters, for chunks.')] = 512, chunk_overlap: _Overlap = 50,
+    device: _Device = None, as_json: _Json = False,
+):
+    "Weigh what tuning gives against what it takes: the adapter at less than full strength. Example: korembed scale latest --data dev.json --guard-data other.json"
+    _quiet()
+    from korembed.runs import model_of
+    if (data is None) == (at is None): raise InputError('scale: give --data to try strengths, or --at and --out to write the model at one')
+    if at is not None:
+        if out is None: raise InputError('--at: name a folder for the model with --out')
+        from korembed.model import rescale
+        rescale(model_of(run), at, out)
+        return _show(dict(model=str(out), scale=at), as_json, f'Model: {out}, its adapter at {at:g}')
+    from korembed.evaluation import sweep_scale
+    try: tried = tuple(float(s) for s in scales.split(','))
+    except ValueError: raise InputError(f'--scales {scales}: give numbers, comma between, such as 0,.5,1') from None
+    swept = sweep_scale(model_of(run), data, guard_data, tried, device, unit=unit, chunk_size=chunk_size, chunk_overlap=chunk_overlap)
+    head = ', '.join(f'{k}: {n} questions' for k, n in swept['n_queries'].items())
+    rows = [f"{r['scale']:>5g}  " + '  '.join(f'{k} {r[k]:.4f}' for k in swept['n_queries']) for r in swept['rows']]
+    _show(swept, as_json, '\n'.join([f"{swept['metric']}; {head}", *rows]))
 
 # %% ../nbs/12_cli.ipynb #512055d9
 _disk = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.EFBIG, errno.EISDIR, errno.ENOTDIR}

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['logger', 'already_read', 'unread', 'load_exam', 'system_names', 'run_systems', 'score_runs', 'compare_systems',
-           'evaluate']
+           'evaluate', 'sweep_scale']
 
 # %% ../nbs/06_evaluation.ipynb #60b52bc4
 import json, logging
@@ -13,7 +13,7 @@ import numpy as np, pandas as pd
 from datasets import Dataset
 from .data import RetrievalSet, hash_text, is_retrieval_set, read_qa, read_retrieval_set, retrieval_set, trained_with_titles
 from .metrics import PRIMARY, gains, paired_difference, rank_metrics
-from .model import Embedder, count_tokens, load_model
+from .model import Embedder, at_scales, count_tokens, load_model
 from .retrieval import fuse, rank_bm25, rank_dense
 from .runs import circumstances
 from .text import InputError
@@ -165,3 +165,20 @@ def evaluate(
                 results={s: f.mean().round(6).to_dict() for s, f in scores.items()},
                 comparison=compare_systems(scores, groups, seed=seed), per_query=_per_query(exam, scores),
                 judge=None, training=None, seed=seed, made_with=circumstances())
+
+# %% ../nbs/06_evaluation.ipynb #d2ec0ab4
+def sweep_scale(
+    model: str,  # a tuned model saved with its adapter
+    data: str | Path,  # the exam it was tuned for: a QA file or a retrieval set
+    guard: str | Path | None = None,  # an exam on something else
+    scales: tuple[float, ...] = (0., .25, .5, .75, 1.),  # strengths of the adapter; 0: the base, 1: as trained
+    device: str | None = None,  # 'cpu', 'cuda', 'mps'
+    **exam,  # of `data`, as in `load_exam`: unit, chunk_size, chunk_overlap, documents, title_in_text, format, columns
+) -> dict:  # metric, n_queries {'data', 'guard'}, rows: [{'scale', 'data', 'guard'}, ...]
+    "What does a tuned model score at each strength of its adapter? Raises InputError."
+    exams = dict(data=load_exam(data, [model], **exam)[0]) | (dict(guard=load_exam(guard, [model])[0]) if guard else {})
+    def scores(embed: Embedder) -> dict[str, float]:
+        found = {k: score_runs(e, run_systems(e, dict(tuned=embed), ()))['tuned'] for k, e in exams.items()}
+        return {k: round(float(f[PRIMARY].mean()), 6) for k, f in found.items()}
+    return dict(metric=PRIMARY, n_queries={k: len(e.queries) for k, e in exams.items()},
+                rows=[dict(scale=s) | scores(Embedder(m)) for s, m in at_scales(model, scales, device)])

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PROMPTS', 'offline_path', 'parse_prompts', 'find_prompts', 'pick_device', 'load_model', 'count_tokens', 'chunk_limit',
            'linear_targets', 'add_lora', 'lora_info', 'lora_layers', 'print_lora_info', 'tokens_of', 'name_letters',
-           'letters_of', 'public_name', 'merge_lora', 'check_merge', 'save_model', 'rescale', 'Embedder']
+           'letters_of', 'public_name', 'merge_lora', 'check_merge', 'save_model', 'at_scales', 'rescale', 'Embedder']
 
 # %% ../nbs/02_model.ipynb #e4876e2f
 import hashlib, json, os, re, warnings
@@ -327,7 +327,9 @@ def public_name(
     return 'sentence-transformers/all-MiniLM-L6-v2' if name == 'offline' else name
 
 def _save_adapter(model: SentenceTransformer, folder: Path, base_name: str) -> None:
-    model.transformers_model.save_pretrained(str(folder))
+    with warnings.catch_warnings():   # peft asks the hub whether the vocabulary has grown; it never does here
+        warnings.filterwarnings('ignore', 'Could not find a config file')
+        model.transformers_model.save_pretrained(str(folder))
     # peft writes the path the base was loaded from, which means nothing on another machine
     config = json.loads((folder/'adapter_config.json').read_text(encoding='utf-8'))
     targets = config['target_modules']   # peft writes a set: another order each time
@@ -438,6 +440,17 @@ def _with_adapter(path: Path, base: str) -> SentenceTransformer:
     return model
 
 # %% ../nbs/02_model.ipynb #ca6a8cc4
+def at_scales(
+    folder: str | Path,  # a run, or a saved model with its `lora_weights/`
+    scales: Iterable[float],  # strengths of the adapter; 0: the base, 1: as trained
+    device: str | None = None,  # 'cpu', 'cuda', 'mps'; None: the best there is
+) -> Iterator[tuple[float, SentenceTransformer]]:  # the strength, and the model, which is at it until the next one
+    "A tuned model at one strength after another, none of them written. Raises InputError."
+    model = _with_adapter(*_tuned(folder)).to(pick_device(device))
+    for scale in scales:
+        if not 0 <= scale < float('inf'): raise InputError(f'scale={scale}: give a number of at least 0 (0: the base, 1: as trained)')
+        with _at_scale(model, scale): yield scale, model
+
 def rescale(
     folder: str | Path,  # a run, or a saved model with its `lora_weights/`; left as it is
     scale: float,  # strength of the adapter; 0: the base, 1: as trained

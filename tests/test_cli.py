@@ -216,3 +216,20 @@ def test_sentence_pairs_with_a_score_are_a_lesson_too(tmp_path):
     refused('train', '닮음.tsv', *loss, *QUICK, '--out', 'x', cwd=tmp_path, names=['loss=CoSENT', 'sentence1, sentence2 and score'])
     write(tmp_path/'하나.tsv', 'sentence1\tsentence2\tscore\n가\t나\t1\n나\t다\t2\n')
     refused('train', '하나.tsv', *loss, *QUICK, '--out', 'x', cwd=tmp_path, names=['chain of sentences', '--train-split 1.0'])
+
+def test_the_strength_of_an_adapter_is_tried_and_written(trained, tmp_path):
+    run, _ = trained
+    done = korembed('scale', run, '--data', SMALL, '--guard-data', sample_path('eval/english.jsonl'), '--scales', '0,1', '--device', 'cpu', '--json', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    tried = json.loads(done.stdout)
+    base = json.loads(korembed('evaluate', '--model', 'offline', '--model', run/'model', '--data', SMALL, '--with', '', '--json', '--device', 'cpu', cwd=tmp_path).stdout)
+    assert tried['n_queries'] == dict(data=base['n_queries'], guard=40)   # what was trained on is kept out here, too
+    assert abs(tried['rows'][1]['data'] - base['results']['tuned']['ndcg@10']) < 1e-5
+    told = korembed('scale', run, '--at', .5, '--out', 'half', cwd=tmp_path)
+    assert told.returncode == 0 and 'half' in told.stdout
+    assert json.loads((tmp_path/'half'/'training_config.json').read_text(encoding='utf-8'))['lora_scale'] == .5
+    refused('scale', run, cwd=tmp_path, names=['--data', '--at'])
+    refused('scale', run, '--at', .5, cwd=tmp_path, names=['--out'])
+    refused('scale', run, '--at', .5, '--out', 'half', cwd=tmp_path, names=['half', 'exists'])
+    refused('scale', run, '--data', SMALL, '--scales', 'all', cwd=tmp_path, names=['--scales all'])
+    refused('scale', 'offline', '--data', SMALL, cwd=tmp_path, names=['offline', 'lora_weights'])

@@ -115,3 +115,10 @@ def test_real_korquad_has_the_shape_we_write(korquad):
     assert {r['reason'] for r in rejects} == {'paragraph has no question'}
     parts = split(qa)
     assert not set(parts['train']['title']) & set(parts['validation']['title'])
+
+def test_the_small_sets_are_what_the_table_says():
+    from korembed.scored import read_scored, sentence_groups
+    english = read_qa(sample_path('eval/english.jsonl'))
+    assert len(set(english['question'])) == len(set(english['context'])) == 40 and all(t.isascii() for t in english['context'])
+    pairs, left_out = read_scored(sample_path('train/sentences.tsv'))
+    assert (len(pairs), left_out) == (46, 0) and {0., 1.} < set(pairs['score']) and len(set(sentence_groups(pairs))) > 15
