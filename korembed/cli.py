@@ -211,7 +211,7 @@ def train(
     chunk_overlap: _Overlap = 50,
     title_in_text: Annotated[bool, typer.Option(help="The article's title before each passage.")] = False,
     negatives: Annotated[Optional[str], typer.Option(
-        help="'random', 'mine' or a file of `korembed mine`; by default those of the batch alone.")] = None,
+        help="'random', 'mine', 'own' (the data's) or a file of `korembed mine`; by default those of the batch alone.")] = None,
     n_negatives: Annotated[int, typer.Option(help='Negatives for a question, if any are asked for.')] = 1,
     tuning: Annotated[str, typer.Option(help="'lora': an adapter; 'full': all weights.")] = 'lora',
     lora_r: Annotated[int, typer.Option(help='Rank of the adapter.')] = 32,

@@ -24,7 +24,7 @@ class TrainingConfig:
     chunk_size: int = 512  # characters of a passage; shrinks to what the model sees
     chunk_overlap: int = 50  # characters
     title_in_text: bool = False  # the article's title before each passage
-    negatives: str | None = None  # 'random', 'mine' or a file of `korembed mine`; None: those of the batch alone
+    negatives: str | None = None  # 'random', 'mine', 'own' (those of the data) or a file of `korembed mine`; None: those of the batch alone
     n_negatives: int = 1  # negatives for a question, if any are asked for
     tuning: str = 'lora'  # 'lora': an adapter; 'full': all weights
     lora_r: int = 32  # rank of the adapter

@@ -289,7 +289,8 @@ def _cut_rows(qa: Dataset, chunk_size: int | None, chunk_overlap: int) -> Iterat
     "Each row, with the name and the chunks of its context; cut by several processes for a large table."
     waiting = deque()
     def jobs():
-        for batch in qa.select_columns(['question', 'context', 'answer', 'answer_start', 'title']).iter(200):
+        columns = ['question', 'context', 'answer', 'answer_start', 'title', 'negatives']
+        for batch in qa.select_columns([c for c in columns if c in qa.column_names]).iter(200):
             waiting.append(batch)
             yield delayed(cut_texts)(list(dict.fromkeys(batch['context'])), chunk_size, chunk_overlap)
     n = cpu_count() if qa.data.nbytes > _large else 1
@@ -307,7 +308,7 @@ def make_pairs(
     chunk_size: int = 512,  # characters, for 'passage'
     chunk_overlap: int = 50,  # characters, for 'passage'
     title_in_text: bool = False,  # `with_title` before a passage or context
-) -> Dataset:  # anchor, positive (text); group, passage_id, answer (for the guards); a pair twice counts once
+) -> Dataset:  # anchor, positive (text); group, passage_id, answer (for the guards); given (negatives), if the table has some; a pair twice counts once
     "Questions and their positives."
     if positive not in ('passage', 'answer', 'context'):
         raise InputError(f"positive='{positive}': choose 'passage', 'answer' or 'context'")
@@ -318,7 +319,8 @@ def make_pairs(
         text = r[positive] if positive != 'passage' else best_chunk(chunks, r['answer_start'], r['answer_start'] + len(r['answer'])).text
         if title_in_text and positive != 'answer': text = with_title(r['title'], text)
         pairs.setdefault((r['question'], text), dict(
-            anchor=r['question'], positive=text, group=r['title'], passage_id=name, answer=r['answer']))
+            anchor=r['question'], positive=text, group=r['title'], passage_id=name, answer=r['answer'],
+            **({'given': r['negatives']} if 'negatives' in r else {})))
     return Dataset.from_list(list(pairs.values()))
 
 # %% ../nbs/01_data.ipynb #f738e6f7

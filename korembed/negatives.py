@@ -11,7 +11,7 @@ import json, logging, random
 from collections import Counter, defaultdict
 from itertools import zip_longest
 from pathlib import Path
-from typing import Callable, Iterator, Literal, NamedTuple
+from typing import Callable, Iterable, Iterator, Literal, NamedTuple
 import pandas as pd, pyarrow.parquet as pq, torch
 from datasets import Dataset, Features, List, Value
 from sentence_transformers import SentenceTransformer
@@ -217,7 +217,7 @@ def _write(pairs: Dataset, path: Path) -> None:
 
 def _read_mined(path: Path) -> list[dict]:
     "Rows of a file of mined pairs. Raises InputError."
-    if not path.is_file(): raise InputError(f'{path}: no such file; give random, mine, or a file that korembed mine wrote')
+    if not path.is_file(): raise InputError(f'{path}: no such file; give random, mine, own, or a file that korembed mine wrote')
     try:
         rows = (pq.read_table(path).to_pylist() if path.suffix == '.parquet'
                 else [json.loads(line) for line in read_text(path).split('\n') if line.strip()])
@@ -245,17 +245,36 @@ def _from_file(pairs: Dataset, path: Path, corpus: Dataset | None, n: int, count
     return _with(pairs, chosen)
 
 # %% ../nbs/03a_negatives.ipynb #44a64cde
+def _given(pairs: Dataset, exam: Iterable[str], n: int, counts: dict | None) -> Dataset:
+    "The negatives that the data bring, without those that are right or stand in the exam."
+    if 'given' not in pairs.column_names:
+        raise InputError('negatives=own: the data bring none (negatives, negative or neg in a row); take random, mine or a file of korembed mine')
+    right, held, said, chosen = defaultdict(set), set(map(_plain, exam)), Counter(), []
+    for q, p in zip(pairs['anchor'], pairs['positive']): right[_plain(q)].add(_plain(p))
+    for q, texts in zip(pairs['anchor'], pairs['given']):
+        keep = {}
+        for t in texts:
+            if any(p in _plain(t) for p in right[_plain(q)]): said['holds a right passage'] += 1
+            elif _plain(t) in held: said['stands in the exam'] += 1
+            else: keep.setdefault(_plain(t), Negative(t, None, None, 'own'))
+        chosen.append([*keep.values()][:n])
+    if not any(chosen): raise InputError('negatives=own: none is left that may be learnt from; take random or mine')
+    _tell(counts, said, chosen)
+    return _with(pairs, chosen)
+
 def with_negatives(
     pairs: Dataset,  # as from `make_pairs`
-    source: str | Path,  # 'random', 'mine' (both rankings), or a file that `korembed mine` wrote
+    source: str | Path,  # 'random', 'mine' (both rankings), 'own' (those that the data bring), or a file that `korembed mine` wrote
     corpus: Dataset | None = None,  # as from `candidates`; None: the other pairs' positives
     model: str | SentenceTransformer | None = None,  # base, for 'mine'; None: the default base
     n: int = 1,  # negatives for each pair
     seed: int = 42,  # as in `random_negatives` and `mine`
     counts: dict | None = None,  # receives what was passed over or not found
+    exam: Iterable[str] = (),  # held-out passages, which 'own' must not bring in
 ) -> Dataset:  # the pairs with negatives, negative_ranks, negative_scores, negative_by
     "Pairs and their negatives. Raises InputError."
     if n < 1: raise InputError(f'n={n}: give at least 1')
+    if source == 'own': return _given(pairs, exam, n, counts)
     if source not in ('random', 'mine'): return _from_file(pairs, Path(source), corpus, n, counts)
     if corpus is None: corpus = pairs.select_columns(['positive', 'passage_id', 'group']).rename_column('positive', 'text')
     if source == 'random': return random_negatives(pairs, corpus, n, seed, counts)

@@ -50,7 +50,9 @@ def trained_on(
     before = Path(base)/'trained_on.json'
     old = json.loads(before.read_text(encoding='utf-8')) if before.is_file() else {}
     if 'score' in qa.column_names: new = dict.fromkeys(('passages', 'questions'), [*qa['sentence1'], *qa['sentence2']]) | dict(articles=[])
-    else: new = dict(passages=[*qa['context'], *pairs['positive']], questions=qa['question'], articles=qa['title'])
+    else:
+        given = [t for texts in pairs['given'] for t in texts] if 'given' in pairs.column_names else []
+        new = dict(passages=[*qa['context'], *pairs['positive'], *given], questions=qa['question'], articles=qa['title'])
     return {k: sorted({hash_text(t) for t in set(v)} | set(old.get(k, []))) for k, v in new.items()}
 
 # %% ../nbs/03_training.ipynb #9cf07474
@@ -60,15 +62,19 @@ def _pairs(model: SentenceTransformer, qa: Dataset, c: TrainingConfig) -> tuple[
     size, over = chunk_limit(model, sorted(set(zip(titles, qa['context']))), c.chunk_size, c.chunk_overlap)
     pairs = make_pairs(qa, c.positive, size, over, c.title_in_text).shuffle(seed=c.seed)
     if c.max_samples: pairs = pairs.select(range(min(c.max_samples, len(pairs))))
+    if 'given' in pairs.column_names and c.negatives != 'own':
+        logger.info('the data bring negatives of their own, which are not used; --negatives own does')
+        pairs = pairs.remove_columns('given')
     tokens = count_tokens(model, pairs['positive'], model.prompts['passage'])
     return pairs, dict(chunk_size=size, chunk_overlap=over, positives_cut=float(np.mean(np.array(tokens) > model.max_seq_length)),
                        answers_cut=answers_cut(pairs, c.title_in_text))
 
-def _rows(model: SentenceTransformer, qa: Dataset, pairs: Dataset, c: TrainingConfig, cut: dict) -> tuple[Dataset, dict]:
+def _rows(model: SentenceTransformer, parts: dict, pairs: Dataset, c: TrainingConfig, cut: dict) -> tuple[Dataset, dict]:
     "Pairs, with negatives if wanted, in the shape of the loss; and what was passed over."
     if not c.negatives: return pairs, {}
-    corpus, counts = candidates(qa, c.positive, cut['chunk_size'], cut['chunk_overlap'], c.title_in_text), {}
-    found = with_negatives(pairs, c.negatives, corpus, model, c.n_negatives, c.seed, counts)
+    held = parts['validation']['context'] if 'validation' in parts else []
+    corpus, counts = candidates(parts['train'], c.positive, cut['chunk_size'], cut['chunk_overlap'], c.title_in_text), {}
+    found = with_negatives(pairs, c.negatives, corpus, model, c.n_negatives, c.seed, counts, held)
     kind = LOSSES[find_loss(c.loss)].rows
     rows = labelled(found) if kind in ('labelled', 'scored') else (triplets if kind == 'triplets' else with_columns)(found, counts)
     if not len(rows): raise InputError(f'negatives={c.negatives}: no question has {c.n_negatives} of them; lower n_negatives or take another source')
@@ -93,7 +99,7 @@ class Lesson(NamedTuple):
 def _questions(model: SentenceTransformer, parts: dict, c: TrainingConfig) -> Lesson:
     "Questions and the passages that answer them, examined by search."
     pairs, cut = _pairs(model, parts['train'], c)
-    rows, passed = _rows(model, parts['train'], pairs, c, cut)
+    rows, passed = _rows(model, parts, pairs, c, cut)
     exam = _validation(parts, c, cut)
     about = dict(eval_examples=len(exam.queries) if exam else 0, held_out_articles=sorted(set(parts['validation']['title'])) if exam else [],
                  overlap=assert_disjoint(parts['train'], parts['validation']) if exam else {}, cut=cut, negatives=passed)
@@ -176,6 +182,8 @@ def _ready(config: TrainingConfig, data: str | Path, format: str | None = None, 
     c, scored = check_config(config), not format and is_scored(data, columns)
     check_rows(c, scored)
     parts = _scored_parts(data, columns, c) if scored else load_parts(data, c.train_split, c.seed, format, columns)
+    if c.negatives == 'own' and 'negatives' not in parts['train'].column_names:
+        raise InputError(f'{data}: brings no negatives (negatives, negative or neg in a row); take --negatives random, mine or a file of korembed mine')
     return c, parts, load_model(c.model_name, c.prompts, c.device, c.max_seq_length)
 
 def _scored_parts(data: str | Path, columns: dict | None, c: TrainingConfig) -> dict:

@@ -233,3 +233,17 @@ def test_the_strength_of_an_adapter_is_tried_and_written(trained, tmp_path):
     refused('scale', run, '--at', .5, '--out', 'half', cwd=tmp_path, names=['half', 'exists'])
     refused('scale', run, '--data', SMALL, '--scales', 'all', cwd=tmp_path, names=['--scales all'])
     refused('scale', 'offline', '--data', SMALL, cwd=tmp_path, names=['offline', 'lora_weights'])
+
+def test_negatives_that_the_data_bring(tmp_path):
+    known = [json.loads(l) for l in sample_path('eval/english.jsonl').read_text(encoding='utf-8').splitlines()]
+    lines = [dict(query=a['question'], pos=[a['answer']], neg=[b['answer']]) for a, b in zip(known[:12], known[20:])]
+    write(tmp_path/'짝.jsonl', '\n'.join(json.dumps(l, ensure_ascii=False) for l in lines))
+    quick = ('--model', 'offline', '--max-steps', 1, '--batch-size', 4, '--device', 'cpu', '--train-split', .7, '--json')
+    made = korembed('train', '짝.jsonl', *quick, '--negatives', 'own', '--out', 'run', cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    read = json.loads((tmp_path/'run'/'model'/'trained_on.json').read_text(encoding='utf-8'))['passages']
+    n = json.loads(made.stdout)['train_examples']
+    assert 4 < n < 12 and len(read) == 2 * n   # each right passage, and each wrong one
+    plain = korembed('train', '짝.jsonl', *quick, '--out', 'run2', cwd=tmp_path)
+    assert '--negatives own' in plain.stderr
+    refused('train', SMALL, *quick[:-1], '--negatives', 'own', '--out', 'x', cwd=tmp_path, names=['html.json', 'brings no negatives'])
