@@ -1,4 +1,4 @@
-"""Which settings train best: several on one split of a QA file, the three best again with other seeds.
+"""Which settings train best: several on one split of a QA file; the three best, and the default, again with other seeds.
 
 Usage: python tools/recipe.py QA_FILE OUT [NAME ...]   (names of SETTINGS; all, and then the repetitions, by default)
 
@@ -69,8 +69,8 @@ def main(path: Path, out: Path, names: list[str]) -> None:
     if told['data'] != about: sys.exit(f'{out}: made of other data; name another OUT')
     runs = [once(n, 42) for n in names or SETTINGS]
     if names: return
-    best = sorted(runs, key=lambda r: -r['scores'][PRIMARY])[:3]
-    runs += [once(r['name'], seed) for r in best for seed in (1, 2)]
+    best = [r['name'] for r in sorted(runs, key=lambda r: -r['scores'][PRIMARY])[:3]]
+    runs += [once(n, seed) for n in dict.fromkeys([*best, 'as the default']) for seed in (1, 2)]
     write_json(out/'recipe.json', told | dict(runs=runs))
 
 if __name__ == '__main__':
