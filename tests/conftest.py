@@ -15,7 +15,7 @@ def korquad() -> Path:
     if not path.is_file(): pytest.skip('no real KorQuAD here: set KOREMBED_SHARED to a folder with data/korquad_v1_dev_part.json')
     return path
 
-LONG = ('test_two_processes_make_one_batch_of_twice_the_size', 'test_demo_from_the_wheel_in_an_empty_folder')
+LONG = ('test_offline_setting_gives_the_stored_metrics', 'test_demo_from_the_wheel_in_an_empty_folder')
 
 def pytest_collection_modifyitems(items):
     "One of the longest at the head of each half: two workers begin with them, and neither is left alone at the end."

@@ -3,8 +3,13 @@ import json, zipfile
 import nbformat, pytest
 from nbclient import NotebookClient
 from openai_server import serve
+from peft import PeftModel
 from small_models import xlmr
+from transformers import AutoTokenizer
 from korembed.data import sample_path
+from korembed.evaluation import evaluate
+from korembed.indexing import read_documents
+from korembed.model import load_model
 from korembed.pipeline import TOLERANCE
 from korembed.training import train
 
@@ -27,7 +32,6 @@ def stored(root):
 
 def results(folder): return json.loads((folder/'evaluation_results.json').read_text(encoding='utf-8'))
 
-@pytest.mark.slow
 def test_offline_setting_gives_the_stored_metrics(root, tmp_path, monkeypatch):
     for name in ('DATASET_ROOT', 'OPENAI_API_KEY', 'OPENAI_BASE_URL'): monkeypatch.delenv(name, raising=False)
     out, kept = execute(root, tmp_path), stored(root)
@@ -54,6 +58,21 @@ def test_the_stored_submission_is_what_the_repository_may_keep(root):
             text = p.read_text(encoding='utf-8')
             assert not any('/' + d + '/' in text for d in ('home', 'root', 'tmp', 'work')) and 'site-packages' not in text, p.name
 
+@pytest.mark.slow
+def test_the_stored_adapter_gives_the_stored_scores(root, tmp_path):
+    "Whoever has the repository alone can put the adapter on the base and see the table come out."
+    kept = stored(root)
+    old, weights = results(kept), str(kept/'model'/'lora_weights')
+    tuned = load_model('offline', device='cpu')
+    tuned[0].model = PeftModel.from_pretrained(tuned.transformers_model, weights).merge_and_unload()
+    tuned[0].processor = AutoTokenizer.from_pretrained(weights)
+    tuned.save_pretrained(str(tmp_path/'tuned'))
+    new = evaluate(['offline', str(tmp_path/'tuned')], sample_path('eval/solar_system.json'), unit='chunk', chunk_size=old['chunk_size'],
+                   chunk_overlap=old['chunk_overlap'], documents=read_documents(sample_path('eval/solar_system.txt')), device='cpu')
+    for system, metrics in old['results'].items():
+        assert abs(new['results'][system]['ndcg@10'] - metrics['ndcg@10']) < (1e-6 if system == 'bm25' else TOLERANCE), system
+    assert new['comparison']['tuned']['verdict'] == old['comparison']['tuned']['verdict']
+
 def zips(folder):
     "The HTML articles as KorQuAD 2.1 is published: zip files of JSON files."
     folder.mkdir()
@@ -76,11 +95,11 @@ def test_real_setting_with_stand_ins(root, tmp_path, monkeypatch):
     assert saved['prompts']['query'] == 'query: ' and saved['prompts']['document'] == 'passage: '   # found by the folder's name
 
 def test_same_machine_same_numbers(tmp_path):
-    made = [train(sample_path('train/html.json'), tmp_path/n, model_name='offline', max_steps=3, batch_size=8, log_every_n_steps=1,
+    made = [train(sample_path('train/html.json'), tmp_path/n, model_name='offline', max_steps=2, batch_size=8, log_every_n_steps=1,
                   eval_samples=10, device='cpu') for n in 'ab']
     assert made[0]['loss'] == made[1]['loss'] and made[0]['metrics'] == made[1]['metrics']
     weights = [(tmp_path/n/'model'/'model.safetensors').read_bytes() for n in 'ab']
     assert weights[0] == weights[1]
-    other = train(sample_path('train/html.json'), tmp_path/'c', model_name='offline', max_steps=3, batch_size=8, log_every_n_steps=1,
+    other = train(sample_path('train/html.json'), tmp_path/'c', model_name='offline', max_steps=2, batch_size=8, log_every_n_steps=1,
                   eval_samples=10, device='cpu', seed=1)
     assert other['loss'] != made[0]['loss']

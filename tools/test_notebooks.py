@@ -6,7 +6,7 @@ from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
 LONG = ('10', '03', '06')   # these train or search: first, so that none is left alone at the end
-# slow to import: read once by a process that is then copied for each page, where the system can copy one
+# slow to import: read once by a process that is then copied for each page, under Linux
 LIBRARIES = ['nbdev.test', 'pandas', 'matplotlib.pyplot', 'torch', 'datasets', 'sentence_transformers', 'peft']
 
 def run(path: Path) -> tuple[Path, float, str]:
@@ -23,7 +23,7 @@ if __name__ == '__main__':
     os.environ.setdefault('OMP_NUM_THREADS', '1')   # two pages at a time share the cores
     every = [*(root/'nbs').glob('*.ipynb'), *(root/'nbs'/'guides').glob('*.ipynb')]
     pages = [Path(a).absolute() for a in sys.argv[1:]] or sorted(every, key=lambda p: (p.name[:2] not in LONG, -p.stat().st_size))
-    method = multiprocessing.get_context('forkserver' if hasattr(os, 'fork') else 'spawn')
+    method = multiprocessing.get_context('forkserver' if sys.platform == 'linux' else 'spawn')
     method.set_forkserver_preload(LIBRARIES)
     failures, began = 0, time.time()
     with ProcessPoolExecutor(2, mp_context=method, max_tasks_per_child=1) as pool:
