@@ -11,11 +11,13 @@ LIBRARIES = ['nbdev.test', 'pandas', 'matplotlib.pyplot', 'torch', 'datasets', '
 
 def run(path: Path) -> tuple[Path, float, str]:
     "A page in a fresh process: path, seconds, and what it said if it failed."
+    from joblib.externals.loky import get_reusable_executor
     from nbdev.config import get_config
     from nbdev.test import test_nb
     said = io.StringIO()
     with redirect_stdout(said), redirect_stderr(said):
         passed, seconds = test_nb(path, skip_flags=get_config().tst_flags.split(), basepath=root)
+    get_reusable_executor().shutdown()   # a process of a pool waits for its children, and these idle for minutes
     return path, seconds, '' if passed else said.getvalue()
 
 if __name__ == '__main__':
