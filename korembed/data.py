@@ -518,6 +518,7 @@ def _write_exam(parts: DatasetDict, folder: Path, exam: str, title_in_text: bool
     if exam == 'llamaindex': write_llamaindex_files(sets['train'], sets['validation'], folder/'llamaindex')
     else: write_retrieval_set(sets['validation'], folder/('validation.arrow' if exam == 'arrow' else 'validation'))
 
+# %% ../nbs/01_data.ipynb #48099568
 def prepare(
     path: str | Path,  # QA data
     out: str | Path,  # folder to write; one made before is replaced as a whole when done

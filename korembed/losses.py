@@ -76,6 +76,7 @@ LOSSES: dict[str, Loss] = dict(
     CosineSimilarity=Loss(lambda m, c: st.CosineSimilarityLoss(m), 'scored'),
     CoSENT=Loss(lambda m, c: st.CoSENTLoss(m, scale=c.scale), 'scored'))
 
+# %% ../nbs/03d_losses.ipynb #eef99157
 def find_loss(
     name: str,  # as in LOSSES, with or without 'Loss' at its end
 ) -> str:  # as in LOSSES

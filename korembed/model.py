@@ -336,6 +336,7 @@ def _save_adapter(model: SentenceTransformer, folder: Path, base_name: str) -> N
     write_json(folder/'adapter_config.json', config | dict(base_model_name_or_path=public_name(base_name),
                                                            target_modules=sorted(targets) if isinstance(targets, list) else targets))
 
+# %% ../nbs/02_model.ipynb #92f8016b
 @contextmanager
 def _at_scale(model: torch.nn.Module, scale: float) -> Iterator[None]:
     "For a while, the adapter at another strength: 0 is the base, 1 as trained."

@@ -352,6 +352,7 @@ def _meetings(pairs: Dataset) -> dict[str, Callable[[list[int]], list[bool]]]:
                  text=lambda batch: [any(pair) for pair in zip(*(f(batch) for f in equal))])
     return kinds | (dict(negative=negative) if wrong else {})
 
+# %% ../nbs/03a_negatives.ipynb #b276f0a5
 def audit_batches(
     pairs: Dataset,  # as from `make_pairs`, with or without negatives
     batch_size: int,  # pairs in a batch

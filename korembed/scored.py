@@ -36,6 +36,7 @@ def is_scored(
     try: return path.is_file() and {(columns or {}).get(k, k) for k in SCORED} <= set(_first_row(path))
     except (InputError, pa.ArrowException): return False   # whoever reads it says what is wrong
 
+# %% ../nbs/03f_scored.ipynb #1d2d797d
 def _records(path: Path) -> list[dict]:
     with open(path, 'rb') as f: kind = f.read(2**16).lstrip()[:4]
     if kind == b'PAR1': return pd.read_parquet(path).to_dict('records')

@@ -214,6 +214,7 @@ def primary_metric(
     "NDCG@10, or what comes nearest to it. Raises KeyError where there is none."
     return next(k for k in ('ndcg@10', 'map@100', 'recall@10', 'mrr@10', 'spearman') if k in scores)
 
+# %% ../nbs/03e_trainer.ipynb #0840742b
 class Validation(TrainerCallback):
     "Examines on the way, keeps the best weights in `folder`, stops when nothing gets better."
     def __init__(self, model: SentenceTransformer, examine: Callable[[], dict[str, float]], folder: Path, record: 'Record', config: TrainingConfig):
@@ -363,6 +364,7 @@ def _copied_notes(run: Path, desk: Path, start: Path | None) -> Path:
     if start and (run/'best').is_dir(): shutil.copytree(run/'best', desk/'best')
     return desk
 
+# %% ../nbs/03e_trainer.ipynb #9f100f03
 def fit(
     model: SentenceTransformer,  # trained in place; with its adapter, if it is to have one
     pairs: Dataset,  # anchor, positive, passage_id, answer; or sentence1, sentence2, label

@@ -88,6 +88,7 @@ def _validation(parts: dict, c: TrainingConfig, cut: dict) -> RetrievalSet | Non
     keep = list(exam.queries)[:c.eval_samples]
     return exam._replace(queries={q: exam.queries[q] for q in keep})
 
+# %% ../nbs/03_training.ipynb #dd81ad2e
 class Lesson(NamedTuple):
     "What a run teaches, and the exam on what it holds back."
     pairs: Dataset  # a row for each question
@@ -141,6 +142,7 @@ def peak_memory() -> float:  # MiB that this process, or the graphics card, held
     except ImportError: return 0.   # Windows
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == 'darwin' else 2**10), 1)
 
+# %% ../nbs/03_training.ipynb #6b992694
 def _steps(c: TrainingConfig, rows: Dataset) -> int:
     return c.max_steps if c.max_steps > 0 else c.num_epochs * math.ceil(len(rows) / (c.batch_size * processes()))
 
@@ -159,6 +161,7 @@ def _collisions(pairs: Dataset, c: TrainingConfig) -> dict[str, float]:
     met = audit_batches(pairs, c.batch_size, batch_sampler(pairs), c.seed)['any'].rename(dict(random='in random batches', sampler='in ours'))
     return met.drop('texts only').round(4).to_dict()
 
+# %% ../nbs/03_training.ipynb #1154e6eb
 def plan(
     data: str | Path,  # as for `train`
     config: TrainingConfig | None = None,  # settings
