@@ -6,7 +6,7 @@
 __all__ = ['is_scored', 'read_scored', 'sentence_groups', 'similarity_scores']
 
 # %% ../nbs/03f_scored.ipynb #88bd92ef
-import json
+import codecs, json
 from pathlib import Path
 import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq
 from datasets import Dataset
@@ -15,17 +15,19 @@ from sentence_transformers import SentenceTransformer
 from .formats import SCORED, table_records
 from .model import Embedder
 from .near_duplicates import join_groups
-from .text import InputError, hash_text, nfc, read_text
+from .text import InputError, decode, hash_text, nfc, read_text
 
 # %% ../nbs/03f_scored.ipynb #d24379f5
 def _first_row(path: Path) -> list[str]:
-    "Names of the columns, as far as the first bytes tell; nothing for a file of another kind."
+    "Names of the columns, as far as the first line tells; nothing for a file of another kind."
     with open(path, 'rb') as f: head = f.read(2**16)
+    line = head.split(b'\n', 1)[0]
+    if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE): line = line[:len(line) // 2 * 2]   # a line ends in the middle of two bytes
     if head[:4] == b'PAR1': return pq.read_schema(path).names
     if head.lstrip()[:1] == b'[': return []
-    if head.lstrip()[:1] != b'{': return table_records(read_text(path).split('\n', 1)[0])[0]
-    try: return list(json.loads(head.split(b'\n')[0]))
-    except ValueError: return []
+    if head.lstrip()[:1] != b'{': return table_records(decode(line, path.name))[0]
+    try: return list(json.loads(line))
+    except (ValueError, RecursionError): return []
 
 def is_scored(
     path: str | Path,  # any data
@@ -41,7 +43,12 @@ def _records(path: Path) -> list[dict]:
     with open(path, 'rb') as f: kind = f.read(2**16).lstrip()[:4]
     if kind == b'PAR1': return pd.read_parquet(path).to_dict('records')
     if kind[:1] != b'{': return table_records(read_text(path))[1]
-    return [json.loads(l) for l in read_text(path).splitlines() if l.strip()]
+    return [_object(l) for l in read_text(path).split('\n') if l.strip()]
+
+def _object(line: str) -> dict:
+    try: found = json.loads(line)
+    except (ValueError, RecursionError): return {}   # counted as a row that holds nothing
+    return found if isinstance(found, dict) else {}
 
 def _number(value: object) -> float:
     try: return float(value)
@@ -55,10 +62,10 @@ def read_scored(
     try: found = _records(Path(path))
     except (OSError, ValueError) as e: raise InputError(f'{path}: cannot be read ({str(e)[:80]}); give a table, JSON Lines or Parquet') from e
     name = {k: (columns or {}).get(k, k) for k in SCORED}
-    if not found or not {*name.values()} <= found[0].keys():
+    if not any({*name.values()} <= r.keys() for r in found):
         raise InputError(f'{path}: needs the columns {", ".join(name.values())}; name them with --columns sentence1=NAME,sentence2=NAME,score=NAME')
     text = lambda v: nfc(v).strip() if isinstance(v, str) else ''
-    rows = [dict(sentence1=text(r[name['sentence1']]), sentence2=text(r[name['sentence2']]), score=_number(r[name['score']])) for r in found]
+    rows = [dict(sentence1=text(r.get(name['sentence1'])), sentence2=text(r.get(name['sentence2'])), score=_number(r.get(name['score']))) for r in found]
     whole = [r for r in rows if r['sentence1'] and r['sentence2'] and np.isfinite(r['score']) and r['score'] >= 0]
     if len({r['score'] for r in whole}) < 2: raise InputError(f'{path}: needs pairs with different scores of at least 0; {len(whole)} of {len(rows)} rows have one')
     top = max(1., max(r['score'] for r in whole))
