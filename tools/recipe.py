@@ -1,8 +1,8 @@
-"""Which settings train best: several on one split of a QA file; the three best, and the default, again with other seeds.
+"""Which settings train best: several on one split of a QA file; the three best and the default again, with other seeds, then with all pairs.
 
 Usage: python tools/recipe.py QA_FILE OUT [NAME ...]   (names of SETTINGS; all, and then the repetitions, by default)
 
-Each setting sees the same questions of the training articles once; the score is NDCG@10 over 100-character chunks of the articles held out of the
+Each setting sees the same 1,200 questions of the training articles once, and the best see all of them; the score is NDCG@10 over 100-character chunks of the articles held out of the
 same file. What is done stands in OUT and is not repeated; a run that was stopped goes on where it was. OUT/recipe.json is written at the end.
 """
 import json, sys
@@ -15,8 +15,9 @@ from korembed.runs import circumstances
 from korembed.text import write_json
 from korembed.training import score, train
 
-# part of one pass, so that all settings can be tried in an afternoon on two cores
-ONE_PASS = dict(model_name='offline', num_epochs=1, train_split=1., max_samples=1200)
+ONE_PASS = dict(model_name='offline', num_epochs=1, train_split=1.)
+FEW = ONE_PASS | dict(max_samples=1200)  # part of one pass, so that all settings can be tried in an afternoon on two cores
+SEEDS = 42, 1, 2
 CLASSIC = dict(lora_r=8, lora_alpha=16, lora_dropout=.1, lora_targets='query,key,value', learning_rate=2e-5, dropout=.1, name_letters=False)
 SETTINGS = {
     'classic': CLASSIC | dict(positive='answer'),
@@ -35,6 +36,7 @@ SETTINGS = {
     'scale 40': dict(scale=40.),
     'chunks of 100': dict(chunk_size=100, chunk_overlap=20),
     'mined negatives': dict(negatives='mine'),
+    'mined, rate 2e-3': dict(negatives='mine', learning_rate=2e-3),
     'Triplet loss': dict(loss='Triplet', negatives='random'),
     'prompts of E5': dict(prompts='e5'),
     'all weights': dict(tuning='full', learning_rate=1e-4)}
@@ -56,22 +58,24 @@ def main(path: Path, out: Path, names: list[str]) -> None:
         if not book.is_file(): write_json(book, make())
         return json.loads(book.read_text(encoding='utf-8'))
 
-    def once(name: str, seed: int) -> dict:
-        config, run = TrainingConfig(**ONE_PASS | SETTINGS[name] | dict(seed=seed)), out/'runs'/f'{name}, seed {seed}'
+    def once(name: str, seed: int, every: dict = FEW) -> dict:
+        called = f'{name}, seed {seed}' + ', all pairs' * (every is ONE_PASS)
         def make() -> dict:
-            train(data, run, config, resume=run.is_dir())
+            run = out/'runs'/called
+            train(data, run, TrainingConfig(**every | SETTINGS[name] | dict(seed=seed)), resume=run.is_dir())
             return dict(name=name, seed=seed, settings=SETTINGS[name], scores=score(load_model(str(run/'model')), exam))
-        found = kept(f'{name}, seed {seed}', make)
-        print(f"{found['scores'][PRIMARY]:.4f}  {name}, seed {seed}", flush=True)
+        found = kept(called, make)
+        print(f"{found['scores'][PRIMARY]:.4f}  {called}", flush=True)
         return found
 
-    told = kept('about', lambda: dict(data=about, made_with=circumstances(), every=ONE_PASS, base=score(load_model('offline'), exam)))
+    told = kept('about', lambda: dict(data=about, made_with=circumstances(), every=FEW, base=score(load_model('offline'), exam)))
     if told['data'] != about: sys.exit(f'{out}: made of other data; name another OUT')
     runs = [once(n, 42) for n in names or SETTINGS]
     if names: return
     best = [r['name'] for r in sorted(runs, key=lambda r: -r['scores'][PRIMARY])[:3]]
-    runs += [once(n, seed) for n in dict.fromkeys([*best, 'as the default']) for seed in (1, 2)]
-    write_json(out/'recipe.json', told | dict(runs=runs))
+    best = list(dict.fromkeys([*best, 'as the default']))
+    runs += [once(n, seed) for n in best for seed in SEEDS[1:]]
+    write_json(out/'recipe.json', told | dict(runs=runs, all_pairs=[once(n, seed, ONE_PASS) for seed in SEEDS for n in best]))
 
 if __name__ == '__main__':
     if len(sys.argv) < 3: sys.exit(__doc__)
