@@ -349,50 +349,131 @@ def tensorboard(
     except KeyboardInterrupt: pass
 
 # %% ../nbs/12_cli.ipynb #7986864f
+_Docs = Annotated[Optional[list[Path]], typer.Argument(help='Files and folders: text, Markdown, HTML, PDF, DOCX, HWPX, TEI, scraped JSON, files of questions.')]
+_Db = Annotated[str, typer.Option(help='Folder of the Chroma database.')]
+_Chroma = Annotated[Optional[str], typer.Option(help='http://host:port of a Chroma server, in the place of --db-path.')]
+
+def _hnsw(text: Optional[str]) -> dict:
+    "ef_search=200,max_neighbors=32 as a dictionary."
+    try: return {k.strip(): int(v) for k, v in (p.split('=') for p in text.split(','))} if text else {}
+    except ValueError: raise InputError(f'--hnsw {text}: write ef_search=200,max_neighbors=32') from None
+
 @app.command()
 def index(
-    docs: Annotated[list[Path], typer.Argument(help='Files and folders: text, Markdown, HTML, PDF, DOCX, HWPX, TEI, scraped JSON, KorQuAD.')],
-    model: _Model = _E5,
+    docs: _Docs = None, model: _Model = _E5,
     collection: Annotated[str, typer.Option(help='Name of the collection.')] = 'original_embeddings',
-    db_path: Annotated[str, typer.Option(help='Folder of the Chroma database.')] = './chroma_db',
+    db_path: _Db = './chroma_db', chroma: _Chroma = None,
+    mode: Annotated[str, typer.Option(help='auto: a file is what its content shows; korquad: the passages of files of questions.')] = 'auto',
     chunk_size: _Size = 512, chunk_overlap: _Overlap = 50,
-    rebuild: Annotated[bool, typer.Option(help='Make the collection anew.')] = False,
-    title_in_text: _Titles = None,
-    prompts: _Prompts = None, device: _Device = None, as_json: _Json = False,
+    max_chunks: Annotated[Optional[int], typer.Option(help='Only the first so many chunks.')] = None,
+    metadata: Annotated[Optional[Path], typer.Option(help='Table with a column source (the document) and others to search by.')] = None,
+    hnsw: Annotated[Optional[str], typer.Option(help='ef_search=N at any time; max_neighbors=N,ef_construction=N with --rebuild.')] = None,
+    rebuild: Annotated[bool, typer.Option('--rebuild', help='Make the collection anew, beside the old one until it is whole.')] = False,
+    title_in_text: _Titles = None, prompts: _Prompts = None, device: _Device = None,
+    tune_hybrid: Annotated[Optional[Path], typer.Option(help='Labelled questions: choose the weight of the hybrid on them and keep it.')] = None,
+    check: Annotated[bool, typer.Option('--check', help='Hold the collection against its note and against exact search.')] = False,
+    export: Annotated[Optional[Path], typer.Option(help='Also write the vectors: a file that ends in .parquet.')] = None,
+    as_json: _Json = False,
 ):
-    "Fill a collection. Example: korembed index docs/ --model latest --collection finetuned_embeddings"
+    "Fill a collection, check it, write it out. Example: korembed index docs/ --model latest --collection finetuned_embeddings"
+    given = dict(mode=mode, chunk_size=chunk_size, chunk_overlap=chunk_overlap, max_chunks=max_chunks, hnsw=_hnsw(hnsw), rebuild=rebuild,
+                 title_in_text=title_in_text, prompts=prompts, device=device)
+    if not (docs or check or export or tune_hybrid): raise InputError('nothing to do: name DOCS to fill the collection, or --check, --tune-hybrid or --export')
     _quiet()
-    from korembed.indexing import index as run
     from korembed.runs import model_of
-    made = run([str(d) for d in docs], model_of(model), collection, db_path, chunk_size, chunk_overlap, prompts=prompts,
-               device=device, rebuild=rebuild, title_in_text=title_in_text)
-    _show(made, as_json, f"{made['chunks']} chunks of at most {made['chunk_size']} characters in {collection} "
-                         f"({made['added']} new, {made['deleted']} deleted)")
+    db = chroma or db_path
+    done = _fill(docs, model_of(model), collection, db, metadata, given) if docs else dict(collection=collection, db_path=db)
+    if tune_hybrid: done['hybrid'] = _tune_hybrid(tune_hybrid, collection, db, device)
+    if check: done['check'] = _checked(collection, db)
+    if export: done['exported'] = _export(collection, db, export)
+    _show(done, as_json, '\n'.join(_index_lines(done)))
+    if done.get('check', {}).get('problems'): raise typer.Exit(1)
+
+# %% ../nbs/12_cli.ipynb #86828b58
+def _fill(docs: list[Path], model: str, collection: str, db: str, metadata: Optional[Path], given: dict) -> dict:
+    from korembed.indexing import index as run, read_metadata
+    return run([str(d) for d in docs], model, collection, db, metadata=read_metadata(metadata) if metadata else None, **given)
+
+def _tune_hybrid(data: Path, collection: str, db: str, device: Optional[str]) -> dict:
+    from korembed.evaluation import tune_hybrid
+    from korembed.retrieval import Searcher
+    from korembed.store import write_note
+    asking = Searcher(None, collection, db, device=device)
+    note = asking.note
+    found = tune_hybrid(note['model'], data, {k: asking.embedder.model.prompts.get(k) or '' for k in ('query', 'passage')}, device, unit='chunk', chunk_size=note['chunk_size'], chunk_overlap=note['chunk_overlap'],
+                        title_in_text=note['title_in_text'])
+    write_note(asking.store, dict(hybrid_weight=found['weight']))
+    return found
+
+def _checked(collection: str, db: str) -> dict:
+    from korembed.indexing import check_index
+    return check_index(collection, db)
+
+def _export(collection: str, db: str, out: Path) -> dict:
+    from korembed.indexing import export_vectors
+    return dict(rows=export_vectors(collection, db, out), out=str(out))
+
+def _index_lines(done: dict) -> list[str]:
+    lines, c, h, e = [], done.get('check'), done.get('hybrid'), done.get('exported')
+    if 'added' in done:
+        lines.append(f"{done['chunks']} chunks of at most {done['chunk_size']} characters in {done['collection']} "
+                     f"({done['added']} new, {done['deleted']} deleted)")
+        if done['cut'] > .01: lines.append(f"careful: the model does not see the end of {done['cut']:.1%} of them; give a smaller --chunk-size")
+    if h: lines.append(f"weight of the model in the hybrid: {h['weight']}, chosen on {h['n_queries']} questions")
+    if c: lines.append(f"{c['chunks']} vectors of {c['dimension']} dimensions, length {c['norms'][0]} to {c['norms'][1]}, recall {c['recall']}")
+    if c: lines += [f'problem: {p}' for p in c['problems']] or ['nothing wrong']
+    if e: lines.append(f"{e['rows']} rows in {e['out']}")
+    return lines
 
 # %% ../nbs/12_cli.ipynb #62f9c6c3
-def _hits_text(hits) -> str:
-    return '\n'.join(f"{h.rank:>2}  {h.score:.3f}  {h.source}\n    {' '.join(h.text.split())}" for h in hits.itertuples())
+def _hits_text(hits, queries: dict[str, str], colour: bool) -> str:
+    from korembed.retrieval import mark_terms
+    marks, lines = ('\033[1;33m', '\033[0m') if colour else ('', ''), []
+    for q, part in hits.groupby('query_id', sort=False):
+        if len(queries) > 1: lines.append(f'\n{queries[q]}')
+        for h in part.to_dict('records'):
+            text = _one_line(h['text'])   # a hit may hold anything, also what would move the cursor
+            lines += [f"{h['rank']:>2}  {h['score']:.3f}  {_one_line(h['source'] or '')}", f'    {mark_terms(text, queries[q], *marks)}']
+    return '\n'.join(lines) or 'nothing found'
+
+def _one_line(text: str) -> str: return ' '.join(''.join(c if c.isprintable() else ' ' for c in text).split())
+
+def _asked(query: Optional[str], file: Optional[Path]) -> dict[str, str]:
+    "Questions from the command line, from a file, or from standard input."
+    if (query is None) == (file is None): raise InputError('type one QUERY, or name a file with --queries (- reads standard input)')
+    if query is not None: return {'0': query}
+    from korembed.text import decode, read_text
+    text = decode(sys.stdin.buffer.read(), 'standard input') if str(file) == '-' else read_text(file)
+    return {str(i): line.strip() for i, line in enumerate(filter(str.strip, text.splitlines()))}
 
 @app.command()
 def search(
-    query: Annotated[str, typer.Argument(help='The question.')],
-    model: _Model = _E5,
-    collection: Annotated[Optional[str], typer.Option(help='finetuned_embeddings by default.')] = None,
-    db_path: Annotated[str, typer.Option(help='Folder of the Chroma database.')] = './chroma_db',
+    query: Annotated[Optional[str], typer.Argument(help='The question.')] = None,
+    queries: Annotated[Optional[Path], typer.Option(help='A file with a question on each line; - for standard input.')] = None,
+    model: Annotated[Optional[str], typer.Option(help='The model that made the collection; by default the one that the collection names.')] = None,
+    collection: Annotated[str, typer.Option(help='Name of the collection.')] = 'finetuned_embeddings',
+    db_path: _Db = './chroma_db', chroma: _Chroma = None,
     top_k: Annotated[int, typer.Option(help='Hits to show.')] = 5,
     mode: Annotated[str, typer.Option(help='dense, bm25 or hybrid.')] = 'dense',
-    compare: Annotated[Optional[str], typer.Option(help='The base model: show original and finetuned side by side.')] = None,
+    where: Annotated[Optional[str], typer.Option(help="Conditions on what is known of documents: 'year>=2020,field=지리', or Chroma's JSON.")] = None,
+    weight: Annotated[Optional[float], typer.Option(help="Of the model in the hybrid, 0 to 1; the collection's by default.")] = None,
+    per_document: Annotated[bool, typer.Option('--per-document', help='The best chunk of each document only.')] = False,
+    rerank: Annotated[Optional[str], typer.Option(help='A CrossEncoder that orders the first 50 hits again.')] = None,
+    compare: Annotated[bool, typer.Option('--compare', help='original_embeddings and finetuned_embeddings side by side.')] = False,
     prompts: _Prompts = None, device: _Device = None, as_json: _Json = False,
 ):
-    "Find chunks. Example: korembed search '태양의 나이는?' --model latest"
+    "Find chunks. Example: korembed search '태양의 나이는?' --top-k 3"
+    asked = _asked(query, queries)
     _quiet()
-    from korembed.retrieval import compare as both, search as run
+    from korembed.retrieval import compare as both, parse_where, search as run
     from korembed.runs import model_of
-    if compare: found = both(query, model_of(compare), model_of(model), db_path, top_k)
-    else: found = {'hits': run(query, model_of(model), collection or 'finetuned_embeddings', db_path, top_k, mode, prompts=prompts,
-                               device=device)}
-    rows = {k: h.to_dict('records') for k, h in found.items()}
-    _show(dict(query=query) | rows, as_json, '\n\n'.join((f'{k}\n' if compare else '') + _hits_text(h) for k, h in found.items()))
+    model, db = model and model_of(model), chroma or db_path
+    how = dict(top_k=top_k, mode=mode, where=parse_where(where), weight=weight, per_document=per_document, reranker=rerank, device=device)
+    found = both(asked, None, model, db, **how) if compare else dict(hits=run(asked, model, collection, db, prompts=prompts, **how))
+    rows = {k: json.loads(h.to_json(orient='records', force_ascii=False)) for k, h in found.items()}
+    colour = sys.stdout.isatty() and 'NO_COLOR' not in os.environ
+    _show((dict(query=query) if query else dict(queries=asked)) | rows, as_json,
+          '\n\n'.join((f'{k}\n' if compare else '') + _hits_text(h, asked, colour) for k, h in found.items()))
 
 # %% ../nbs/12_cli.ipynb #123b4554
 @app.command()

@@ -153,7 +153,7 @@ def _add(db_path: str | Path, collection: chromadb.Collection, new: Dataset, emb
     with tqdm(total=len(new), desc='chunks', unit='chunk', disable=None if len(new) > 500 else True) as bar:
         for part in new.iter(step):
             start = time.perf_counter()
-            vectors = embedder.encode_passages(part['text'])
+            vectors = embedder.encode_passages(part['text'], progress=False)
             took['embed'] += (now := time.perf_counter()) - start
             _patiently(db_path, collection.upsert, ids=part['id'], embeddings=vectors, documents=part['text'],
                        metadatas=[_facts(c, known) for c in _rows(part)])
