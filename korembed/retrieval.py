@@ -112,7 +112,7 @@ class Searcher:
         "The collection as it is now; what was kept of another state of it is dropped."
         self.store = open_collection(self.name, self.db_path)
         note = read_note(self.store)
-        if note != self.note or note.get('state') != 'whole': self._vectors = self._words = None
+        if note != self.note or note.get('state') != 'whole': self._vectors, self._words, self._tried = None, None, False
         if note.get('state') == 'unfinished' and self.note.get('state') != 'unfinished':
             logger.warning('%s: its last filling did not end; run korembed index again, until then some documents are missing', self.name)
         self.note = note
@@ -143,10 +143,18 @@ class Searcher:
             ids, docs = self._all_vectors()
             may = [i for i, d in enumerate(ids) if only is None or d in only]
             return exact_run(dict(zip(asked, vectors)), [ids[i] for i in may], docs[may], depth) if may else {q: [] for q in asked}
+        if not self._tried: self._try_out(n)
         found = self.store.query(query_embeddings=vectors, n_results=min(depth, n), where=where, include=['distances'])
-        if where is None and any(len(ids) < min(depth, n) for ids in found['ids']):   # its graph has lost what its tables hold
-            raise InputError(f'{self.name}: damaged, found {min(map(len, found["ids"]))} of {min(depth, n)} neighbours; korembed index DOCS --rebuild')
         return {q: [(d, 1 - x) for d, x in zip(ids, far)] for q, ids, far in zip(asked, found['ids'], found['distances'])}
+
+    def _try_out(self, n: int) -> None:
+        "Some chunks must find themselves: Chroma does not notice when the files of its graph are lost, and answers from the rest."
+        some = [self.store.get(limit=1, offset=i * n // 5, include=['embeddings'])['embeddings'][0] for i in range(5)]
+        near = self.store.query(query_embeddings=some, n_results=1, include=['distances'])['distances']
+        if any(not d or d[0] > 1e-3 for d in near):
+            raise InputError(f'{self.name}: damaged, it does not find its own chunks; the documents are untouched: '
+                             'korembed index DOCS --rebuild makes the collection anew')
+        self._tried = True
 
     def _bm25(self) -> BM25:
         "Word matching over the same chunks: from memory, from disk, or built."

@@ -55,7 +55,8 @@ def in_plain_words(
 def _migrations(folder: Path) -> set[str]:
     "Names of the changes that Chroma's tables have gone through. Raises InputError."
     try:
-        with sqlite3.connect(f'{(folder/"chroma.sqlite3").absolute().as_uri()}?mode=ro', uri=True) as db:
+        # not read-only: what a killed writer left half done is rolled back by whoever opens the file next
+        with sqlite3.connect(f'{(folder/"chroma.sqlite3").absolute().as_uri()}?mode=rw', uri=True) as db:
             return {name for name, in db.execute('select filename from migrations')}
     except sqlite3.DatabaseError as e: raise _trouble(folder, e) from e
 

@@ -84,7 +84,7 @@ def test_prepared_folder_index_and_search(trained, tmp_path):
     for model, name in (('offline', 'original_embeddings'), (trained[0]/'model', 'finetuned_embeddings')):
         made = korembed('index', '글.txt', '--model', model, '--collection', name, '--json', cwd=tmp_path)
         assert json.loads(made.stdout)['chunks'] >= 1, made.stderr
-    found = korembed('search', '서울을 지나는 강', '--model', trained[0]/'model', '--compare', 'offline', '--json', cwd=tmp_path)
+    found = korembed('search', '서울을 지나는 강', '--model', trained[0]/'model', '--compare', '--json', cwd=tmp_path)
     assert set(json.loads(found.stdout)) == {'query', 'original', 'finetuned'}, found.stderr
     refused('search', '강', '--model', 'offline', cwd=tmp_path, names=['finetuned_embeddings', 'made by'])
     refused('search', '강', '--model', 'offline', '--collection', 'none', cwd=tmp_path, names=["'none'", 'finetuned_embeddings'])
