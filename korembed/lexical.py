@@ -74,8 +74,8 @@ class BM25:
         words = [w for w in next(tokenize([query], self.tokens)) if w in self.vocab]
         found = self.index.get_scores(words) if words else np.zeros(len(self.ids), np.float32)
         if only is None: return found
-        may = set(only)
-        return np.where([i in may for i in self.ids], found, np.float32(0))
+        may = np.fromiter(map(set(only).__contains__, self.ids), bool, len(self.ids))
+        return np.where(may, found, np.float32(0))
 
     def search(self,
         query: str,  # a question

@@ -526,7 +526,7 @@ def _texts(
     if isinstance(texts, str): raise InputError(f'{name}: one text where a list of texts is wanted; put it in brackets')
     texts = list(texts)
     for i, t in enumerate(texts):
-        if not isinstance(t, str): raise InputError(f'{name}[{i}]: {type(t).__name__} where a text is wanted; leave it out or make it a str')
+        if not isinstance(t, str): raise InputError(f'{name}[{i}]: {type(t).__name__} where a text is wanted; leave it out')
     return texts
 
 def _bare(text: str, prompt: str) -> str:

