@@ -24,8 +24,8 @@ ALLOWED = dict(
     text='', lexical='', metrics='', runs='', formats='', near_duplicates='', documents='', download='', openai_client='', model='', config='',
     data='documents formats near_duplicates', convert='data formats', eda='data lexical model', negatives='data lexical model near_duplicates',
     scored='formats model near_duplicates', losses='config model', trainer='config losses near_duplicates', training='config data losses metrics model negatives runs scored trainer',
-    indexing='data documents model', retrieval='indexing lexical model metrics', judge='openai_client model metrics',
-    evaluation='data metrics model judge retrieval runs', report='eda metrics runs evaluation',
+    indexing='data documents model', fusion='metrics', retrieval='indexing lexical model metrics', judge='openai_client model metrics',
+    evaluation='data fusion metrics model judge retrieval runs', report='eda metrics runs evaluation',
     pipeline='config data evaluation indexing judge model report retrieval training', cli='*')
 
 def imports(path, module_level):
