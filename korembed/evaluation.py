@@ -94,7 +94,7 @@ def _apart(exam: RetrievalSet, articles: dict[str, str] | None) -> tuple[str, di
 
 def _hybrid(exam: RetrievalSet, bm25: dict, dense: dict, depth: int, articles: dict | None, weight: float | None, seed: int) -> tuple[dict, dict]:
     "The run of a hybrid, and how it was made."
-    if weight is not None: return blend(bm25, dense, weight, depth), dict(method='blend', across=None, weights=[weight], mean=weight)
+    if weight is not None: return blend(bm25, dense, weight, depth), dict(method='blend', across=None, weights=[float(weight)], mean=float(weight))
     across, groups = _apart(exam, articles)
     run, weights = cross_blend(bm25, dense, exam.relevant_docs, groups, seed=seed, depth=depth)
     return run, dict(method='cross-fitted blend' if weights else 'rrf', across=across, weights=weights,
