@@ -1,7 +1,8 @@
-"""Hybrid against its better half, on labelled questions: BM25, each model, their ranks added (RRF), and their scores added by a weight chosen on
-the questions of other articles. The last column is hybrid less the better half in NDCG@10, with its 95 % interval over passages.
+"""Hybrid against its better half, on labelled questions: BM25, each model, their ranks added (RRF), and their scores added by a
+weight chosen on the questions of other articles. The last column is hybrid less the better half in NDCG@10, with its 95 % interval over passages.
 
-Usage: python benchmarks/hybrid.py [QA_FILE MODEL ...] [CHUNK_SIZE]   (by default the project's exam, the offline model, chunks of 170 characters)
+Usage: python benchmarks/hybrid.py [QA_FILE MODEL ...] [CHUNK_SIZE]
+(by default the project's exam, the offline model, chunks of 170 characters)
 
 Articles that a model was trained on are left out of its row.
 """
@@ -20,8 +21,8 @@ def row(data: str, model: str, size: int) -> str:
     d = paired_difference(scores['hybrid_base'], scores[better], [exam.groups[q] for q in exam.queries])
     low, high = d['interval'] or (float('nan'),) * 2
     said = '  '.join(f'{scores[s].mean():6.3f}' for s in ('bm25', 'base', 'rrf_base', 'hybrid_base'))
-    return (f"{said}  {d['difference']:+.4f} [{low:+.4f}, {high:+.4f}]  weights {made['hybrid_base']['weights']}, {len(exam.queries)} questions, "
-            f'{len(exam.corpus)} chunks: {model}')
+    return (f"{said}  {d['difference']:+.4f} [{low:+.4f}, {high:+.4f}]  weights {made['hybrid_base']['weights']}, "
+            f'{len(exam.queries)} questions, {len(exam.corpus)} chunks: {model}')
 
 if __name__ == '__main__':
     args = sys.argv[1:]

@@ -92,9 +92,12 @@ def _apart(exam: RetrievalSet, articles: dict[str, str] | None) -> tuple[str, di
     "What a weight is chosen across: articles; passages where there is one article only, or where none are known."
     return ('article', articles) if articles and len(set(articles.values())) > 1 else ('passage', exam.groups)
 
-def _hybrid(exam: RetrievalSet, bm25: dict, dense: dict, depth: int, articles: dict | None, weight: float | None, seed: int) -> tuple[dict, dict]:
+def _hybrid(exam: RetrievalSet, bm25: dict, dense: dict, depth: int, articles: dict | None, weight: float | None,
+            seed: int) -> tuple[dict, dict]:
     "The run of a hybrid, and how it was made."
-    if weight is not None: return blend(bm25, dense, weight, depth), dict(method='blend', across=None, weights=[float(weight)], mean=float(weight))
+    if weight is not None:
+        weight = float(weight)
+        return blend(bm25, dense, weight, depth), dict(method='blend', across=None, weights=[weight], mean=weight)
     across, groups = _apart(exam, articles)
     run, weights = cross_blend(bm25, dense, exam.relevant_docs, groups, seed=seed, depth=depth)
     return run, dict(method='cross-fitted blend' if weights else 'rrf', across=across, weights=weights,
@@ -224,5 +227,6 @@ def tune_hybrid(
     weight, curve = tune_weight(*halves, labelled.relevant_docs)
     hybrid, _ = cross_blend(*halves, labelled.relevant_docs, groups, seed=seed)
     scores = score_runs(labelled, dict(zip(('bm25', 'dense', 'hybrid'), (*halves, hybrid))))
-    return {'weight': weight, PRIMARY: {s: round(float(f[PRIMARY].mean()), 6) for s, f in scores.items()}, 'n_queries': len(labelled.queries),
-            'n_groups': len(set(groups.values())), 'across': across, 'curve': [list(point) for point in curve.items()]}
+    means = {s: round(float(f[PRIMARY].mean()), 6) for s, f in scores.items()}
+    return {'weight': weight, PRIMARY: means, 'n_queries': len(labelled.queries), 'n_groups': len(set(groups.values())), 'across': across,
+            'curve': [list(point) for point in curve.items()]}

@@ -77,7 +77,7 @@ _of = dict(hybrid='tuned', hybrid_base='base', rrf='tuned', rrf_base='base')
 def _how(made: dict | None) -> str:
     # results of earlier versions say nothing: they added ranks
     if not made: return 'by reciprocal rank fusion'
-    if made['method'] == 'rrf': return 'by reciprocal rank fusion, since all questions stand on one passage and no weight can be chosen on others'
+    if made['method'] == 'rrf': return 'by reciprocal rank fusion, since all questions stand on one passage: no weight can be chosen'
     if made['method'] == 'blend': return f"by weighted scores, the model's weight {made['mean']:.2f} as given"
     low, high = min(made['weights']), max(made['weights'])
     return (f"by weighted scores, the model's weight {made['mean']:.2f}"

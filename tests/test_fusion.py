@@ -33,7 +33,8 @@ def knowing(exam, dense):
 
 def against_the_better(exam, articles, bm25, dense):
     hybrid, weights = cross_blend(bm25, dense, exam.relevant_docs, articles)
-    scores = {s: f[PRIMARY].to_numpy() for s, f in score_runs(exam, dict(bm25=bm25, dense=dense, rrf=fuse(bm25, dense), hybrid=hybrid)).items()}
+    runs = dict(bm25=bm25, dense=dense, rrf=fuse(bm25, dense), hybrid=hybrid)
+    scores = {s: f[PRIMARY].to_numpy() for s, f in score_runs(exam, runs).items()}
     better = max(('bm25', 'dense'), key=lambda s: scores[s].mean())
     of = lambda s: paired_difference(scores[s], scores[better], [exam.groups[q] for q in exam.queries])
     return better, of('hybrid'), of('rrf'), weights
