@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['logger', 'already_read', 'unread', 'load_exam', 'system_names', 'run_systems', 'score_runs', 'compare_systems',
-           'evaluate', 'sweep_scale']
+           'evaluate', 'sweep_scale', 'tune_hybrid']
 
 # %% ../nbs/06_evaluation.ipynb #60b52bc4
 import json, logging
@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from datasets import Dataset
 from .data import RetrievalSet, hash_text, is_retrieval_set, read_qa, read_retrieval_set, retrieval_set, trained_with_titles
+from .fusion import blend, check_weight, cross_blend, fuse, tune_weight
 from .metrics import PRIMARY, gains, paired_difference, rank_metrics
 from .model import Embedder, at_scales, count_tokens, load_model
-from .retrieval import fuse, rank_bm25, rank_dense
+from .retrieval import rank_bm25, rank_dense
 from .runs import circumstances
 from .text import InputError
 
@@ -54,7 +55,7 @@ def load_exam(
     title_in_text: bool | None = None,  # titles before the documents; None: if a model was tuned so
     format: str | None = None,  # of a QA file, as in `read_qa`
     columns: dict[str, str] | None = None,  # as in `read_qa`
-) -> tuple[RetrievalSet, dict]:  # the exam, and {setting, unit, ..., title_in_text, held_out_articles, taken_out}
+) -> tuple[RetrievalSet, dict]:  # the exam, and {setting, unit, ..., title_in_text, held_out_articles, taken_out, articles: of each query}
     "Read an exam and keep what was trained on out of it. Raises InputError."
     read = already_read(models)
     if format not in (None, 'llamaindex') or not is_retrieval_set(data):
@@ -63,7 +64,8 @@ def load_exam(
         exam = retrieval_set(qa, unit, chunk_size, chunk_overlap, documents, title_in_text)
         sizes = dict(chunk_size=chunk_size, chunk_overlap=chunk_overlap) if unit == 'chunk' else {}
         return exam, dict(setting='unseen', unit=unit, **sizes, title_in_text=title_in_text, taken_out=len(out),
-                          held_out_articles=sorted(set(qa['title'])) if out else None)
+                          held_out_articles=sorted(set(qa['title'])) if out else None,
+                          articles={q: t for q, t in zip(qa['id'], qa['title']) if q in exam.queries})
     if title_in_text: raise InputError(f'{data}: a retrieval set is taken as it is written; leave --title-in-text out, or give a QA file')
     if title_in_text is None and any(map(trained_with_titles, models)):
         logger.warning('%s: taken as it is written, though a model was tuned with titles before the passages', data)
@@ -73,7 +75,7 @@ def load_exam(
     shared = any(hash_text(t) in read['passages'] for t in exam.corpus.values())
     return exam._replace(queries={q: exam.queries[q] for q in keep}), dict(
         setting='same-corpus' if shared else 'unseen', unit='document', title_in_text=None, taken_out=len(exam.queries) - len(keep),
-        held_out_articles=None)
+        held_out_articles=None, articles=None)
 
 # %% ../nbs/06_evaluation.ipynb #d2a4c72f
 def system_names(
@@ -84,22 +86,43 @@ def system_names(
     names = [n if names.index(n) == i else f'{n}_{i + 1}' for i, n in enumerate(names)]
     return dict(zip(names, models))
 
+_beside = ('bm25', 'hybrid', 'rrf')
+
+def _apart(exam: RetrievalSet, articles: dict[str, str] | None) -> tuple[str, dict[str, str]]:
+    "What a weight is chosen across: articles; passages where there is one article only, or where none are known."
+    return ('article', articles) if articles and len(set(articles.values())) > 1 else ('passage', exam.groups)
+
+def _hybrid(exam: RetrievalSet, bm25: dict, dense: dict, depth: int, articles: dict | None, weight: float | None,
+            seed: int) -> tuple[dict, dict]:
+    "The run of a hybrid, and how it was made."
+    if weight is not None:
+        weight = float(weight)
+        return blend(bm25, dense, weight, depth), dict(method='blend', across=None, weights=[weight], mean=weight)
+    across, groups = _apart(exam, articles)
+    run, weights = cross_blend(bm25, dense, exam.relevant_docs, groups, seed=seed, depth=depth)
+    return run, dict(method='cross-fitted blend' if weights else 'rrf', across=across, weights=weights,
+                     mean=round(float(np.mean(weights)), 4) if weights else None)
+
 def run_systems(
     exam: RetrievalSet,  # queries and corpus
     models: dict[str, Embedder],  # system name -> model
     with_: tuple[str, ...] = ('bm25', 'hybrid'),  # what sits beside the models
     depth: int = 100,  # documents ranked for each query
-) -> dict[str, dict]:  # system name -> {query id: [(document id, score), ...]}
-    "Let every system rank the corpus for every query."
-    if unknown := set(with_) - {'bm25', 'hybrid'}: raise InputError(f'with={",".join(sorted(unknown))}: choose from bm25, hybrid')
-    runs = {n: rank_dense(e, exam.queries, exam.corpus, depth) for n, e in models.items()}
-    if not with_: return runs
+    articles: dict[str, str] | None = None,  # query id -> article; None: not known
+    weight: float | None = None,  # of the model in a hybrid; None: chosen on other articles' questions
+    seed: int = 0,  # deals the articles to folds
+) -> tuple[dict[str, dict], dict[str, dict]]:  # system -> {query id: [(document id, score), ...]}, hybrid -> how it was made
+    "Let every system rank the corpus for every query. Raises InputError."
+    if unknown := set(with_) - set(_beside): raise InputError(f'with={",".join(sorted(unknown))}: choose from {", ".join(_beside)}')
+    runs, made = {n: rank_dense(e, exam.queries, exam.corpus, depth) for n, e in models.items()}, {}
+    if not with_: return runs, made
     bm25 = rank_bm25(exam.queries, exam.corpus, depth)
     if 'bm25' in with_: runs['bm25'] = bm25
-    if 'hybrid' in with_:
-        for name, of in (('hybrid_base', 'base'), ('hybrid', 'tuned')):
-            if of in runs: runs[name] = fuse(bm25, runs[of], depth=depth)
-    return runs
+    for end, of in (('_base', 'base'), ('', 'tuned')):
+        if 'hybrid' in with_ and of in runs:
+            runs[f'hybrid{end}'], made[f'hybrid{end}'] = _hybrid(exam, bm25, runs[of], depth, articles, weight, seed)
+        if 'rrf' in with_ and of in runs: runs[f'rrf{end}'] = fuse(bm25, runs[of], depth=depth)
+    return runs, made
 
 # %% ../nbs/06_evaluation.ipynb #834ad159
 def score_runs(
@@ -139,29 +162,32 @@ def _per_query(exam: RetrievalSet, scores: dict[str, pd.DataFrame]) -> list[dict
 def evaluate(
     models: list[str],  # base first, then tuned: 'offline', folders or hub names
     data: str | Path,  # a QA file or a retrieval set
-    with_: tuple[str, ...] = ('bm25', 'hybrid'),  # systems beside the models
+    with_: tuple[str, ...] = ('bm25', 'hybrid'),  # systems beside the models: 'bm25', 'hybrid', 'rrf'
     unit: str = 'passage',  # 'passage' or 'chunk', for a QA file
     chunk_size: int = 512,  # characters, for chunks
     chunk_overlap: int = 50,  # characters, for chunks
     documents: dict[str, str] | None = None,  # name -> text: cut these instead of the passages
     prompts: str | None = None,  # for all models; None: found in each
     device: str | None = None,  # 'cpu', 'cuda', 'mps'
-    seed: int = 0,  # of the resampling
+    seed: int = 0,  # of the resampling, and of the folds
     title_in_text: bool | None = None,  # titles before the documents, for a QA file; None: if a model was tuned so
     format: str | None = None,  # of a QA file, as in `read_qa`
     columns: dict[str, str] | None = None,  # as in `read_qa`
-) -> dict:  # results, comparison, per_query, and what they were made with; ready for JSON
+    weight: float | None = None,  # of the model in a hybrid, 0 to 1, as `tune_hybrid` gives it; None: chosen on other articles' questions
+) -> dict:  # results, comparison, per_query, hybrid, and what they were made with; ready for JSON
     "Which system finds the right passages, by how much, and how sure is that? Raises InputError."
     if not models: raise InputError('no model given; name at least one, the base first')
+    if weight is not None: check_weight(weight)
     exam, about = load_exam(data, models, unit, chunk_size, chunk_overlap, documents, title_in_text, format, columns)
     if about['taken_out']: logger.info('%d taken out because a model was trained on them; %d questions of %s left', about['taken_out'],
                                        len(exam.queries), ', '.join(about['held_out_articles'] or ['the set']))
-    names = system_names(models)
+    names, articles = system_names(models), about.pop('articles')
     embedders = {n: Embedder(load_model(m, prompts, device)) for n, m in names.items()}
-    scores = score_runs(exam, run_systems(exam, embedders, with_))
+    runs, made = run_systems(exam, embedders, with_, articles=articles, weight=weight, seed=seed)
+    scores = score_runs(exam, runs)
     groups = [exam.groups[q] for q in exam.queries]
     return dict(schema=1, data=Path(data).name, **about, n_queries=len(exam.queries), n_corpus=len(exam.corpus),
-                n_groups=len(set(groups)), left_out=exam.left_out, primary=PRIMARY, models=names, cut=_cut(embedders, exam),
+                n_groups=len(set(groups)), left_out=exam.left_out, primary=PRIMARY, models=names, cut=_cut(embedders, exam), hybrid=made,
                 results={s: f.mean().round(6).to_dict() for s, f in scores.items()},
                 comparison=compare_systems(scores, groups, seed=seed), per_query=_per_query(exam, scores),
                 judge=None, training=None, seed=seed, made_with=circumstances())
@@ -178,7 +204,29 @@ def sweep_scale(
     "What does a tuned model score at each strength of its adapter? Raises InputError."
     exams = dict(data=load_exam(data, [model], **exam)[0]) | (dict(guard=load_exam(guard, [model])[0]) if guard else {})
     def scores(embed: Embedder) -> dict[str, float]:
-        found = {k: score_runs(e, run_systems(e, dict(tuned=embed), ()))['tuned'] for k, e in exams.items()}
+        found = {k: score_runs(e, run_systems(e, dict(tuned=embed), ())[0])['tuned'] for k, e in exams.items()}
         return {k: round(float(f[PRIMARY].mean()), 6) for k, f in found.items()}
     return dict(metric=PRIMARY, n_queries={k: len(e.queries) for k, e in exams.items()},
                 rows=[dict(scale=s) | scores(Embedder(m)) for s, m in at_scales(model, scales, device)])
+
+# %% ../nbs/06_evaluation.ipynb #366eafe0
+def tune_hybrid(
+    model: str,  # 'offline', a folder or a hub name
+    data: str | Path,  # labelled: a QA file or a retrieval set
+    prompts: str | None = None,  # None: found in the model
+    device: str | None = None,  # 'cpu', 'cuda', 'mps'
+    seed: int = 0,  # deals the articles to folds
+    **exam,  # as in `load_exam`: unit, chunk_size, chunk_overlap, documents, title_in_text, format, columns
+) -> dict:  # weight, ndcg@10 {'bm25', 'dense', 'hybrid'}, n_queries, n_groups, across, curve: [[weight, ndcg@10], ...]
+    "Which weight should a model have in the hybrid of an index? Raises InputError."
+    labelled, about = load_exam(data, [model], **exam)
+    across, groups = _apart(labelled, about['articles'])
+    if len(set(groups.values())) < 2: raise InputError(f'{data}: all questions stand on one passage; a weight is chosen on two or more')
+    halves = (rank_bm25(labelled.queries, labelled.corpus),
+              rank_dense(Embedder(load_model(model, prompts, device)), labelled.queries, labelled.corpus))
+    weight, curve = tune_weight(*halves, labelled.relevant_docs)
+    hybrid, _ = cross_blend(*halves, labelled.relevant_docs, groups, seed=seed)
+    scores = score_runs(labelled, dict(zip(('bm25', 'dense', 'hybrid'), (*halves, hybrid))))
+    means = {s: round(float(f[PRIMARY].mean()), 6) for s, f in scores.items()}
+    return {'weight': weight, PRIMARY: means, 'n_queries': len(labelled.queries), 'n_groups': len(set(groups.values())), 'across': across,
+            'curve': [list(point) for point in curve.items()]}
