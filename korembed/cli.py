@@ -480,7 +480,8 @@ def search(
 def evaluate(
     data: Annotated[Path, typer.Option(help='A QA file or a retrieval set.')],
     model: Annotated[list[str], typer.Option(help='Once for each model, the base first.')],
-    with_: Annotated[str, typer.Option('--with', help='Systems beside the models, comma between.')] = 'bm25,hybrid',
+    with_: Annotated[str, typer.Option('--with', help='Systems beside the models, comma between: bm25, hybrid, rrf.')] = 'bm25,hybrid',
+    hybrid_weight: Annotated[Optional[float], typer.Option(help='Of the model in the hybrid, 0 to 1; by default chosen for each question on other articles.')] = None,
     unit: Annotated[str, typer.Option(help='passage or chunk.')] = 'passage',
     chunk_size: Annotated[int, typer.Option(help='Characters, for chunks.')] = 512,
     chunk_overlap: _Overlap = 50,
@@ -496,20 +497,21 @@ def evaluate(
     from korembed.runs import model_of
     result = run([model_of(m) for m in model], data, tuple(filter(None, with_.split(','))), unit, chunk_size, chunk_overlap,
                  _read_documents(documents), prompts, device, seed,
-                 title_in_text, format, _mapping(columns))
-    result['command'] = _typed(model, data, with_, unit, chunk_size, chunk_overlap, documents, seed, title_in_text, format, columns)
+                 title_in_text, format, _mapping(columns), weight=hybrid_weight)
+    result['command'] = _typed(model, data, with_, hybrid_weight, unit, chunk_size, chunk_overlap, documents, seed, title_in_text, format, columns)
     if out: out.mkdir(parents=True, exist_ok=True); write_report(result, out)
     held = f"{result['taken_out']} left out because a model was trained on them\n" if result['taken_out'] else ''
     _show(result, as_json, f'{held}{summary_table(result).to_string()}\n\n{verdict_line(result)}\n{cut_line(result)}'.rstrip())
 
-def _typed(model, data, with_, unit, chunk_size, chunk_overlap, documents, seed, title_in_text, format, columns) -> str:
+def _typed(model, data, with_, weight, unit, chunk_size, chunk_overlap, documents, seed, title_in_text, format, columns) -> str:
     "The command to repeat it, without the folders of this machine."
     size = f' --chunk-size {chunk_size} --chunk-overlap {chunk_overlap}' if unit == 'chunk' else ''
     texts = ''.join(f' --documents {d.name}' for d in documents or [])
     models = ''.join(f' --model {m}' for m in model)
     titles = {None: '', True: ' --title-in-text', False: ' --no-title-in-text'}[title_in_text]
     read = (f' --format {format}' if format else '') + (f" --columns '{columns}'" if columns else '')
-    return f"korembed evaluate{models} --data {data.name} --with '{with_}' --unit {unit}{size}{texts}{titles}{read} --seed {seed}"
+    fixed = f' --hybrid-weight {weight}' if weight is not None else ''
+    return f"korembed evaluate{models} --data {data.name} --with '{with_}'{fixed} --unit {unit}{size}{texts}{titles}{read} --seed {seed}"
 
 def _read_documents(paths: Optional[list[Path]]) -> Optional[dict]:
     if not paths: return None
