@@ -165,7 +165,7 @@ def read_note(
     if wrote := json.loads(note.get('versions', '{}')).get('chromadb'):
         if Version(wrote).release[:2] > Version(chromadb.__version__).release[:2]:
             raise InputError(f'{collection.name}: written with chromadb {wrote}, newer than the installed {chromadb.__version__}; pip install --upgrade chromadb')
-    return note | {k: json.loads(note[k]) for k in ('prompts', 'sources', 'versions') if k in note}
+    return dict(sorted((note | {k: json.loads(note[k]) for k in ('prompts', 'sources', 'versions') if k in note}).items()))
 
 def write_note(
     collection: chromadb.Collection,  # an existing one

@@ -275,3 +275,43 @@ def test_the_note_tells_what_made_it(filled, small):
     note = read_note(open_collection('original_embeddings', filled/'chroma_db'))
     assert note['model'] == small and set(note['sources']) == {'한강.txt', '궁.txt'} and note['state'] == 'whole' and note['space'] == 'cosine'
     assert collection_folders(filled/'chroma_db') == dict(original_embeddings='.', finetuned_embeddings='.')
+
+# ---- a weight for the hybrid, and a second look
+
+def test_a_weight_is_tuned_on_labelled_questions_and_kept(tmp_path, small):
+    from korembed.fusion import blend
+    from korembed.retrieval import rank_bm25, rank_dense
+    questions = sample_path('train/html.json')
+    assert korembed('index', questions, '--mode', 'korquad', '--model', small, '--collection', 'original_embeddings', cwd=tmp_path).returncode == 0
+    done = korembed('index', '--tune-hybrid', questions, '--collection', 'original_embeddings', '--json', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    weight = json.loads(done.stdout)['hybrid']['weight']
+    asking = Searcher(None, 'original_embeddings', tmp_path/'chroma_db', device='cpu')
+    assert asking.note['hybrid_weight'] == weight
+    kept, query = asking.store.get(), {'0': '글은 어떻게 쓰는가?'}
+    corpus = dict(zip(kept['ids'], kept['documents']))
+    wanted = blend(rank_bm25(query, corpus), rank_dense(asking.embedder, query, corpus), .3)['0'][:5]
+    found = asking.search(query, mode='hybrid', weight=.3)
+    assert found.doc_id.tolist() == [d for d, _ in wanted] and np.allclose(found.score, [s for _, s in wanted], atol=1e-5)
+    asking.search(query, mode='hybrid')   # the kept one
+    again = korembed('index', questions, '--mode', 'korquad', '--model', small, '--collection', 'original_embeddings', cwd=tmp_path)
+    assert again.returncode == 0 and read_note(open_collection('original_embeddings', tmp_path/'chroma_db'))['hybrid_weight'] == weight
+
+def reranker(folder, small, labels):
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+    import torch
+    torch.manual_seed(0)
+    AutoTokenizer.from_pretrained(small).save_pretrained(folder)
+    config = BertConfig.from_pretrained(small, num_labels=labels)
+    BertForSequenceClassification(config).save_pretrained(folder)
+    return str(folder)
+
+def test_any_cross_encoder_orders_the_first_hits_again(filled, small, tmp_path):
+    from sentence_transformers import CrossEncoder
+    name = reranker(tmp_path/'one', small, 1)
+    done = korembed('search', '조선의 궁궐은?', '--rerank', name, '--json', cwd=filled)
+    hits = json.loads(done.stdout)['hits']
+    scores = CrossEncoder(name, device='cpu').predict([('조선의 궁궐은?', h['text']) for h in hits])
+    assert len(hits) == 2 and np.allclose([h['score'] for h in hits], scores, atol=1e-5) and scores[0] >= scores[1], done.stderr
+    refused('search', '궁', '--rerank', reranker(tmp_path/'two', small, 2), cwd=filled, names=['gives 2 scores', 'one'])
+    refused('search', '궁', '--rerank', 'nobody/nothing', cwd=filled, names=['reranker nobody/nothing'])
