@@ -7,7 +7,7 @@ __all__ = ['logger', 'EXACT', 'MODES', 'RERANKED', 'exact_run', 'rank_dense', 'r
            'as_queries', 'Searcher', 'load_reranker', 'rerank', 'search', 'mark_terms', 'compare']
 
 # %% ../nbs/05_retrieval.ipynb #514d45ed
-import json, logging, re
+import json, logging, re, shutil
 from collections.abc import Callable
 from pathlib import Path
 import numpy as np, pandas as pd
@@ -18,7 +18,7 @@ from .indexing import FINETUNED, ORIGINAL, as_embedder, model_fingerprint
 from .lexical import BM25, char_bigrams
 from .metrics import top_k as best
 from .model import Embedder, count_tokens
-from .store import check_maker, chroma_folder, in_plain_words, on_server, open_collection, read_note
+from .store import check_maker, chroma_folder, in_plain_words, on_server, open_collection, read_note, state_of
 from .text import InputError
 
 # %% ../nbs/05_retrieval.ipynb #227f0d87
@@ -105,17 +105,19 @@ class Searcher:
         prompts: str | dict | None = None,  # as in `load_model`
         device: str | None = None,  # as in `load_model`
     ) -> None:
-        self.name, self.db_path, self._given, self._embedder, self.note = collection, db_path, (model, prompts, device), None, {}
+        self.name, self.db_path, self._given, self._embedder, self.note, self._state = collection, db_path, (model, prompts, device), None, {}, None
         self._open()
 
     def _open(self) -> None:
         "The collection as it is now; what was kept of another state of it is dropped."
+        state = state_of(self.name, self.db_path)   # before opening: what changes meanwhile is seen at the next question
+        if state and state == self._state: return
         self.store = open_collection(self.name, self.db_path)
-        note = read_note(self.store)
+        with in_plain_words(self.db_path): note, self.count = read_note(self.store), self.store.count()
         if note != self.note or note.get('state') != 'whole': self._vectors, self._words, self._tried = None, None, False
         if note.get('state') == 'unfinished' and self.note.get('state') != 'unfinished':
             logger.warning('%s: its last filling did not end; run korembed index again, until then some documents are missing', self.name)
-        self.note = note
+        self.note, self._state = note, state
 
     @property
     def embedder(self) -> Embedder:
@@ -139,19 +141,19 @@ class Searcher:
 
     def _dense(self, asked: dict[str, str], depth: int, where: dict | None, only: set[str] | None) -> Run:
         vectors = self.embedder.encode_queries(list(asked.values()))
-        if (n := self.store.count()) <= EXACT:
+        if (n := self.count) <= EXACT:
             ids, docs = self._all_vectors()
-            may = [i for i, d in enumerate(ids) if only is None or d in only]
-            return exact_run(dict(zip(asked, vectors)), [ids[i] for i in may], docs[may], depth) if may else {q: [] for q in asked}
+            if only is not None: may = [i for i, d in enumerate(ids) if d in only]; ids, docs = [ids[i] for i in may], docs[may]
+            return exact_run(dict(zip(asked, vectors)), ids, docs, depth) if ids else {q: [] for q in asked}
         if not self._tried: self._try_out(n)
         found = self.store.query(query_embeddings=vectors, n_results=min(depth, n), where=where, include=['distances'])
         return {q: [(d, 1 - x) for d, x in zip(ids, far)] for q, ids, far in zip(asked, found['ids'], found['distances'])}
 
     def _try_out(self, n: int) -> None:
-        "Some chunks must find themselves: Chroma does not notice when the files of its graph are lost, and answers from the rest."
+        "Most of some chunks must find themselves: Chroma does not notice when the files of its graph are lost, and answers from the rest."
         some = [self.store.get(limit=1, offset=i * n // 5, include=['embeddings'])['embeddings'][0] for i in range(5)]
         near = self.store.query(query_embeddings=some, n_results=1, include=['distances'])['distances']
-        if any(not d or d[0] > 1e-3 for d in near):
+        if sum(not d or d[0] > 1e-3 for d in near) > 2:   # of a lost graph at most the newest is left; a whole one may miss one, too
             raise InputError(f'{self.name}: damaged, it does not find its own chunks; the documents are untouched: '
                              'korembed index DOCS --rebuild makes the collection anew')
         self._tried = True
@@ -172,7 +174,7 @@ class Searcher:
 
     def _run(self, asked: dict[str, str], depth: int, mode: str, where: dict | None, weight: float | None) -> Run:
         # HNSW takes conditions itself; BM25 and exact search take the ids that may be found
-        listed = where and (mode != 'dense' or self.store.count() <= EXACT)
+        listed = where and (mode != 'dense' or self.count <= EXACT)
         only = set(self.store.get(where=where, include=[])['ids']) if listed else None
         if mode == 'dense': return self._dense(asked, depth, where, only)
         words = self._bm25()
@@ -197,7 +199,7 @@ class Searcher:
         deep = max(100, top_k) if mode == 'hybrid' or per_document else max(RERANKED, top_k) if reranker else top_k
         with in_plain_words(self.db_path):
             self._open()
-            if not self.store.count(): raise InputError(f'{self.name}: holds nothing; fill it with korembed index DOCS')
+            if not self.count: raise InputError(f'{self.name}: holds nothing; fill it with korembed index DOCS')
             run = self._run(asked, deep, mode, where, weight)
             if reranker: run = self._reranked(run, asked, reranker)
             return self._hits(run, lambda found: (_one_each(found) if per_document else found)[:top_k])

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'on_server', 'in_plain_words', 'open_client', 'collection_folders', 'chroma_folder', 'enter_collection',
-           'space_of', 'open_collection', 'versions', 'read_note', 'write_note', 'check_maker', 'writing', 'new_place',
-           'swap_in', 'sweep']
+           'space_of', 'open_collection', 'state_of', 'versions', 'read_note', 'write_note', 'check_maker', 'writing',
+           'new_place', 'swap_in', 'sweep']
 
 # %% ../nbs/04a_store.ipynb #be52b0d7
 import json, os, re, shutil, sqlite3, tempfile
@@ -147,6 +147,19 @@ def open_collection(
             raise InputError(f'{db_path}: no collection {name!r} (there are: {_names(db_path)}); fill it with korembed index') from None
         if (space := space_of(found)) != 'cosine': raise InputError(f'{name}: its space is {space}, not cosine; index again with --rebuild')
         return found
+
+# %% ../nbs/04a_store.ipynb #106b7dd8
+def state_of(
+    name: str,  # of the collection
+    db_path: str | Path = './chroma_db',  # folder of the database, or http://host:port
+) -> tuple | None:  # another one after every change; None where that cannot be told: a server, no file, a journal kept apart (WAL)
+    "Which state a database is in."
+    if on_server(db_path): return None
+    place = chroma_folder(name, db_path)
+    try:
+        with open(place/'chroma.sqlite3', 'rb') as f: head, about = f.read(28), os.fstat(f.fileno())
+    except OSError: return None
+    return (str(place), about.st_dev, about.st_ino, about.st_mtime_ns, head[24:]) if head[18:20] == b'\1\1' and len(head) == 28 else None
 
 # %% ../nbs/04a_store.ipynb #609b1110
 FORMAT = 1   # of the note
