@@ -129,7 +129,8 @@ def space_of(
 def _names(db_path: str | Path) -> str:
     "Collections there are."
     folders = [db_path] if on_server(db_path) else {chroma_folder(n, db_path) for n in ['', *collection_folders(db_path)]}
-    with in_plain_words(db_path): found = {c.name for f in folders for c in open_client(f).list_collections()}
+    there = [f for f in folders if on_server(f) or (Path(f)/'chroma.sqlite3').is_file()]   # to open a folder would make a database in it
+    with in_plain_words(db_path): found = {c.name for f in there for c in open_client(f).list_collections()}
     return ', '.join(sorted(found)) or 'none'
 
 def open_collection(
@@ -137,10 +138,12 @@ def open_collection(
     db_path: str | Path = './chroma_db',  # folder of the database, or http://host:port
 ) -> chromadb.Collection:  # whose space is cosine
     "Open a collection that exists. Raises InputError that names those that do."
-    if not on_server(db_path) and not Path(db_path).is_dir():
-        raise InputError(f'{db_path}: no such folder, so no index; make one with korembed index DOCS --db-path {db_path}')
+    if not on_server(db_path) and not any((Path(db_path)/file).exists() for file in ('chroma.sqlite3', _BOOK)):
+        raise InputError(f'{db_path}: no index here; make one with korembed index DOCS --db-path {db_path}')
     with in_plain_words(place := chroma_folder(name, db_path)):
-        try: found = open_client(place).get_collection(name, embedding_function=None)
+        try:
+            if not on_server(place) and not (Path(place)/'chroma.sqlite3').is_file(): raise NotFoundError
+            found = open_client(place).get_collection(name, embedding_function=None)
         except NotFoundError:
             if not on_server(db_path) and name in collection_folders(db_path):
                 raise _trouble(db_path, LookupError(f'{name} was filled here and is gone')) from None

@@ -261,7 +261,7 @@ def test_check_and_export_need_no_documents(filled, small):
     assert done.returncode == 0 and json.loads(done.stdout)['exported']['rows'] == 2 and (filled/'v.parquet').is_file(), done.stderr
     refused('index', cwd=filled, names=['nothing to do', 'DOCS'])
     refused('index', '한강.txt', '--model', small, '--hnsw', 'wide', cwd=filled, names=['--hnsw wide'])
-    refused('index', '--check', '--db-path', 'nowhere', cwd=filled, names=['no such folder'])
+    refused('index', '--check', '--db-path', 'nowhere', cwd=filled, names=['no index here'])
     assert not (filled/'nowhere').exists()
 
 def test_check_ends_with_1_when_something_is_wrong(filled):
