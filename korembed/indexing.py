@@ -236,7 +236,7 @@ def _put_in(texts: Dataset, tmp: Path, collection: str, db_path: str | Path, emb
             max_chunks: int | None, known: dict, hnsw: dict, rebuild: bool) -> dict:
     "Cut, embed and store the texts, and write the note."
     old = None if rebuild else _existing(collection, db_path)
-    if old: check_maker(old, about['fingerprint'], about['title_in_text']); _tune(old, hnsw)
+    if old: check_maker(old, about['fingerprint'], about['title_in_text']); write_note(old, {}); _tune(old, hnsw)
     note = read_note(old) if old else {}
     size, over = _sizes(note, asked, embedder, texts, about['title_in_text'])
     cut = (r for d in texts for r in _chunk_rows(d['name'], d['text'], size, over, about['title_in_text']))

@@ -187,7 +187,9 @@ def write_note(
     collection: chromadb.Collection,  # an existing one
     note: dict,  # entries to change; the others stay
 ) -> None:
-    "Change the note. What Chroma's metadata cannot hold is written as JSON."
+    "Change the note. What Chroma's metadata cannot hold is written as JSON. Raises InputError for a store of an older Chroma."
+    if 'hnsw:space' in (collection.metadata or {}):   # Chroma writes all of the metadata or nothing, and this entry may not be written
+        raise InputError(f'{collection.name}: made by an older Chroma; it may be searched as it is, and to change it, index with --rebuild')
     plain = {k: v if isinstance(v, (str, int, float, bool)) else json.dumps(v, ensure_ascii=False) for k, v in note.items() if v is not None}
     collection.modify(metadata=dict(collection.metadata or {}) | plain)
 

@@ -159,13 +159,15 @@ def old_store(tmp_path, root):
     with zipfile.ZipFile(root/'tests'/'data'/'chroma_0.5.23.zip') as z: z.extractall(tmp_path/'old')
     return tmp_path/'old'
 
-def test_a_store_of_an_older_chroma_is_read_and_kept_up(old_store):
+def test_a_store_of_an_older_chroma_is_read_and_can_be_made_anew(old_store):
     asking = Searcher('offline', 'original_embeddings', old_store, device='cpu')
     assert asking.store.count() == 18
     for kept in asking.store.get(limit=5)['documents']: assert asking.search(kept, top_k=1).text[0] == kept
     text = sample_path('eval/solar_system.txt').read_text(encoding='utf-8')[:1500]
-    again = index({'solar_system.txt': text}, 'offline', 'original_embeddings', old_store, 120, 0, device='cpu')
-    assert again['added'] == again['deleted'] == 0 and again['chunks'] == 18
+    with pytest.raises(InputError, match='made by an older Chroma.*--rebuild'): index({'a.txt': '글'}, 'offline', 'original_embeddings', old_store, 120, 0, device='cpu')
+    assert asking.search(kept, top_k=1).text[0] == kept   # nothing was changed by that
+    anew = index({'solar_system.txt': text}, 'offline', 'original_embeddings', old_store, 120, 0, device='cpu', rebuild=True)
+    assert anew['added'] == anew['chunks'] == 18 and asking.search(kept, top_k=1).text[0] == kept
     assert open_client(old_store).get_collection('someone_elses', embedding_function=None).get()['documents'] == ['남의 글']
 
 def test_a_collection_that_korembed_did_not_make_is_not_asked(old_store):
