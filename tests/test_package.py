@@ -66,7 +66,7 @@ def test_pins_lie_in_the_ranges(root):
     ini = configparser.ConfigParser(delimiters=['='], interpolation=None); ini.read(root/'settings.ini', encoding='utf-8')
     pins = dict(l.lower().split('==') for l in (root/'constraints.txt').read_text(encoding='utf-8').splitlines() if '==' in l)
     pins = {k.replace('_', '-'): v for k, v in pins.items()}
-    core = [Requirement(r) for k in ('requirements', 'dev_requirements', 'offline_requirements') for r in ini['DEFAULT'][k].split()]
+    core = [Requirement(r) for k in ('requirements', 'dev_requirements', 'offline_requirements', 'guides_requirements') for r in ini['DEFAULT'][k].split()]
     for r in core: assert r.specifier.contains(pins[r.name.lower()]), r
     extras = {k.removesuffix('_requirements') for k in ini['DEFAULT'] if k.endswith('_requirements')}
     assert extras == {'offline', 'ui', 'pdf', 'kiwi', 'mteb', 'guides', 'onnx', 'scale', 'dev', 'docs'}
