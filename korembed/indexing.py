@@ -57,17 +57,17 @@ def _name(*parts: str | int) -> str:
 def _chunk_rows(name: str, text: str, chunk_size: int, chunk_overlap: int, title_in_text: bool) -> Iterator[dict]:
     head = with_title(document_title(name), '') if title_in_text else ''
     for c in chunk_text(text, chunk_size, chunk_overlap):
-        yield dict(id=_name(name, c.start, c.text), source=name, start=c.start, end=c.end, text=head + c.text, heading=c.heading)
+        yield dict(id=_name(name, c.start, c.text), source=name, start=c.start, end=c.end, text=head + c.text)
 
 def chunk_documents(
     docs: dict[str, str],  # name -> text
     chunk_size: int = 512,  # characters
     chunk_overlap: int = 50,  # characters
     title_in_text: bool = False,  # the document's title before each chunk
-) -> pd.DataFrame:  # id, source, start and end (of the chunk without title), text, heading
+) -> pd.DataFrame:  # id, source, start and end (of the chunk without title), text
     "Cut documents into chunks."
     rows = [r for name, text in docs.items() for r in _chunk_rows(name, text, chunk_size, chunk_overlap, title_in_text)]
-    return pd.DataFrame(rows, columns=['id', 'source', 'start', 'end', 'text', 'heading'])
+    return pd.DataFrame(rows, columns=['id', 'source', 'start', 'end', 'text'])
 
 # %% ../nbs/04_indexing.ipynb #b8150949
 def model_fingerprint(
@@ -89,7 +89,7 @@ def as_embedder(
 
 # %% ../nbs/04_indexing.ipynb #e3e3028f
 _DOC = Features(name=Value('string'), text=Value('string'))
-_CHUNK = Features(id=Value('string'), source=Value('string'), start=Value('int64'), end=Value('int64'), text=Value('string'), heading=Value('string'))
+_CHUNK = Features(id=Value('string'), source=Value('string'), start=Value('int64'), end=Value('int64'), text=Value('string'))
 ORIGINAL, FINETUNED = 'original_embeddings', 'finetuned_embeddings'
 
 def _on_disk(rows: Iterable[dict], features: Features, path: Path) -> Dataset:
@@ -116,7 +116,7 @@ def _cut(chunks: Dataset, model: SentenceTransformer) -> float:
     return round(long / len(some), 4) if len(some) else 0.
 
 # %% ../nbs/04_indexing.ipynb #881af109
-_OURS = {'source', 'start', 'end', 'heading'}
+_OURS = {'source', 'start', 'end'}
 
 def read_metadata(
     path: str | Path,  # CSV, TSV, Parquet, or lines of JSON, with a column `source`
@@ -148,7 +148,7 @@ def _patiently(db_path: str | Path, call: Callable, *args, **kw):
 
 def _facts(chunk: dict, known: dict[str, dict]) -> dict:
     "The metadata of a chunk."
-    return known.get(chunk['source'], {}) | {k: chunk[k] for k in ('source', 'start', 'end')} | (dict(heading=chunk['heading']) if chunk['heading'] else {})
+    return known.get(chunk['source'], {}) | {k: chunk[k] for k in ('source', 'start', 'end')}
 
 def _rows(part: dict) -> list[dict]: return [dict(zip(part, values)) for values in zip(*part.values())]
 

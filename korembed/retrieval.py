@@ -85,7 +85,7 @@ def check_where(
 # %% ../nbs/05_retrieval.ipynb #e07cc427
 EXACT = 5000   # chunks up to which a search is exact
 MODES = ('dense', 'bm25', 'hybrid')
-_OWN = ('source', 'start', 'end', 'heading')
+_OWN = ('source', 'start', 'end')
 
 def as_queries(
     query: str | list[str] | dict[str, str],  # one question, several, or query id -> text
