@@ -76,7 +76,8 @@ def model_fingerprint(
     "Name of a model by its weights, prompts and maximum length."
     h = hashlib.sha256(json.dumps([model.max_seq_length, model.prompts.get('query'), model.prompts.get('passage')]).encode())
     for name, w in sorted(model.state_dict().items()):
-        h.update(name.split('.')[-1].encode() + w.detach().cpu().contiguous().flatten().float().numpy().tobytes())
+        h.update(name.split('.')[-1].encode())
+        h.update(w.detach().cpu().contiguous().flatten().float().numpy())   # not its bytes: a copy takes as long as the hash
     return h.hexdigest()[:16]
 
 def as_embedder(

@@ -139,14 +139,18 @@ class Searcher:
             self._vectors = kept['ids'], vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return self._vectors
 
-    def _dense(self, asked: dict[str, str], depth: int, where: dict | None, only: set[str] | None) -> Run:
+    def _dense(self, asked: dict[str, str], depth: int, where: dict | None, only: set[str] | None, seen: dict | None = None) -> Run:
+        "By the model. What the answer brings along of text and metadata goes into `seen`: asked for apart it takes as long again."
         vectors = self.embedder.encode_queries(list(asked.values()))
         if (n := self.count) <= EXACT:
             ids, docs = self._all_vectors()
             if only is not None: may = [i for i, d in enumerate(ids) if d in only]; ids, docs = [ids[i] for i in may], docs[may]
             return exact_run(dict(zip(asked, vectors)), ids, docs, depth) if ids else {q: [] for q in asked}
         if not self._tried: self._try_out(n)
-        found = self.store.query(query_embeddings=vectors, n_results=min(depth, n), where=where, include=['distances'])
+        found = self.store.query(query_embeddings=vectors, n_results=min(depth, n), where=where,
+                                 include=['distances'] if seen is None else ['distances', 'documents', 'metadatas'])
+        if seen is not None:
+            for rows in zip(found['ids'], found['documents'], found['metadatas']): seen.update((d, (t, m or {})) for d, t, m in zip(*rows))
         return {q: [(d, 1 - x) for d, x in zip(ids, far)] for q, ids, far in zip(asked, found['ids'], found['distances'])}
 
     def _try_out(self, n: int) -> None:
@@ -172,21 +176,22 @@ class Searcher:
             if folder: _keep_bm25(self._words, folder)
         return self._words
 
-    def _run(self, asked: dict[str, str], depth: int, mode: str, where: dict | None, weight: float | None) -> Run:
+    def _run(self, asked: dict[str, str], depth: int, mode: str, where: dict | None, weight: float | None, seen: dict | None) -> Run:
         # HNSW takes conditions itself; BM25 and exact search take the ids that may be found
         listed = where and (mode != 'dense' or self.count <= EXACT)
         only = set(self.store.get(where=where, include=[])['ids']) if listed else None
-        if mode == 'dense': return self._dense(asked, depth, where, only)
+        if mode == 'dense': return self._dense(asked, depth, where, only, seen)
         words = self._bm25()
         bm25 = {q: words.search(t, depth, only) for q, t in asked.items()}
         if mode == 'bm25': return bm25
         dense, weight = self._dense(asked, depth, where, only), self.note.get('hybrid_weight') if weight is None else weight
         return fuse(bm25, dense, depth=depth) if weight is None else blend(bm25, dense, weight, depth)
 
-    def _hits(self, run: Run, keep: Callable[[list], list]) -> pd.DataFrame:
-        wanted = sorted({d for r in run.values() for d, _ in r})
+    def _hits(self, run: Run, keep: Callable[[list], list], seen: dict | None) -> pd.DataFrame:
+        about = dict(seen or {})   # id -> text and metadata
+        wanted = sorted({d for r in run.values() for d, _ in r} - set(about))
         kept = self.store.get(ids=wanted, include=['documents', 'metadatas']) if wanted else dict(ids=[], documents=[], metadatas=[])
-        about = {i: (t, m or {}) for i, t, m in zip(kept['ids'], kept['documents'], kept['metadatas'])}
+        about |= {i: (t, m or {}) for i, t, m in zip(kept['ids'], kept['documents'], kept['metadatas'])}
         rows = []
         for q, found in run.items():
             chunks = keep([(d, s, *about[d]) for d, s in found])
@@ -200,9 +205,10 @@ class Searcher:
         with in_plain_words(self.db_path):
             self._open()
             if not self.count: raise InputError(f'{self.name}: holds nothing; fill it with korembed index DOCS')
-            run = self._run(asked, deep, mode, where, weight)
+            run = self._run(asked, deep, mode, where, weight, seen := None if reranker else {})
             if reranker: run = self._reranked(run, asked, reranker)
-            return self._hits(run, lambda found: (_one_each(found) if per_document else found)[:top_k])
+            if not per_document: run = {q: r[:top_k] for q, r in run.items()}
+            return self._hits(run, lambda found: (_one_each(found) if per_document else found)[:top_k], seen)
 
     def _reranked(self, run: Run, asked: dict[str, str], reranker: CrossEncoder) -> Run:
         some = {q: [d for d, _ in r[:RERANKED]] for q, r in run.items()}
