@@ -59,7 +59,8 @@ def rates() -> dict:
     from korembed.model import Embedder, offline_path
     from sentence_transformers import SentenceTransformer
     docs = {f'{i}.txt': t for i, t in enumerate(dict.fromkeys(read_qa(sample_path('train/articles.json'))['context']))}
-    model, embedder, chunks = SentenceTransformer(str(offline_path()), device='cpu'), Embedder('offline', device='cpu', batch_size=BATCH), chunk_documents(docs, SIZE, OVERLAP)
+    model, embedder = SentenceTransformer(str(offline_path()), device='cpu'), Embedder('offline', device='cpu', batch_size=BATCH)
+    chunks = chunk_documents(docs, SIZE, OVERLAP)
     some = dict(list(docs.items())[:10])   # the first time is never typical
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as tmp:
         bare(chunk_documents(some, SIZE, OVERLAP), model, Path(tmp)/'0'); ours(some, embedder, Path(tmp)/'1')
@@ -86,7 +87,8 @@ def hashed(texts: list[str], dimension: int = 384):
         out[i] = centres[rng.integers(300)] + rng.standard_normal(dimension)
     return out / np.linalg.norm(out, axis=1, keepdims=True)
 
-def held(what: str) -> int: return int(re.search(rf'^{what}:\s+(\d+)', Path('/proc/self/status').read_text(), re.M)[1]) * 1024   # bytes; Linux
+def held(what: str) -> int:   # bytes; Linux
+    return int(re.search(rf'^{what}:\s+(\d+)', Path('/proc/self/status').read_text(), re.M)[1]) * 1024
 
 def fill(what: str, docs: Path, db: Path, chunks: int) -> None:
     "In a process of its own: fill, and say what it took."
@@ -115,15 +117,17 @@ def fill(what: str, docs: Path, db: Path, chunks: int) -> None:
 def memory(chunks: int) -> dict:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as tmp:
         write_documents(Path(tmp)/'docs', chunks)
-        done = {w: subprocess.run([sys.executable, __file__, '--fill', w, f'{tmp}/docs', f'{tmp}/{w}', str(chunks)], stdout=subprocess.PIPE, check=True)
-                for w in ('bare', 'ours')}
-    return {w: json.loads(d.stdout) for w, d in done.items()}
+        def said(w: str) -> bytes:
+            command = [sys.executable, __file__, '--fill', w, f'{tmp}/docs', f'{tmp}/{w}', str(chunks)]
+            return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+        return {w: json.loads(said(w)) for w in ('bare', 'ours')}
 
 def main(sizes: list[int], as_json: bool) -> None:
     got = dict(rate=(r := rates()), memory={})
     if not as_json:
         print(f"{r['chunks']} chunks    embed    store      all      CPU")
-        for who in ('bare', 'ours'): print(f'  {who:11}' + ' '.join(f"{r['chunks'] / r[who][k]:8.1f}" for k in ('embed', 'store', 'all')) + ' chunks a second')
+        for who in ('bare', 'ours'):
+            print(f'  {who:11}' + ' '.join(f"{r['chunks'] / r[who][k]:8.1f}" for k in ('embed', 'store', 'all')) + ' chunks a second')
         print('  ours / bare' + ' '.join(f"{r['ratio'][k]:8.3f}" for k in ('embed', 'store', 'all', 'cpu')) + ' of the time', flush=True)
     for n in sizes:
         got['memory'][n] = m = memory(n)

@@ -21,7 +21,8 @@ from korembed.retrieval import Searcher, search
 from korembed.store import chroma_folder
 from sentence_transformers import SentenceTransformer
 
-SIZE, OVERLAP, TOP, ROUNDS, ONCE = 110, 20, 5, 2, 10   # characters, characters, hits, times that all questions are asked, questions asked once
+SIZE, OVERLAP, TOP = 110, 20, 5   # characters, characters, hits
+ROUNDS, ONCE = 2, 10   # times that all questions are asked; questions with everything opened again
 NAME = 'original_embeddings'
 
 def made_up(chunks: int) -> dict[str, str]:
@@ -33,7 +34,7 @@ def made_up(chunks: int) -> dict[str, str]:
 
 class Clusters(Embedder):
     "The offline model for the chunks of the exam; for all others a point near one of those, which one the text's hash says."
-    # away from it in the directions in which the real ones differ: noise in all directions alike is what no text makes, and HNSW fails on it
+    # away from it in the directions in which the real ones differ: HNSW loses many points where noise is alike in all directions
     def __init__(self) -> None:
         super().__init__('offline', device='cpu')
         real = chunk_documents(made_up(0), SIZE, OVERLAP)['text'].tolist()
@@ -48,7 +49,8 @@ class Clusters(Embedder):
         v = self.centres[rng.integers(len(self.centres))] + rng.standard_normal(len(self.ways)) @ self.ways
         return (v / np.linalg.norm(v)).astype(np.float32)
 
-    def encode_passages(self, passages: list[str], progress: bool | None = None) -> np.ndarray: return np.stack([self._vector(t) for t in passages])
+    def encode_passages(self, passages: list[str], progress: bool | None = None) -> np.ndarray:
+        return np.stack([self._vector(t) for t in passages])
 
 def filled(folder: Path, chunks: int, embedder: Embedder) -> Path:
     "The database of so many chunks, filled where it is not yet."
@@ -61,7 +63,8 @@ def filled(folder: Path, chunks: int, embedder: Embedder) -> Path:
 # ---- the bare libraries
 
 def opened(db: Path) -> chromadb.Collection:
-    return chromadb.PersistentClient(str(chroma_folder(NAME, db).absolute()), chromadb.Settings(anonymized_telemetry=False)).get_collection(NAME, embedding_function=None)
+    client = chromadb.PersistentClient(str(chroma_folder(NAME, db).absolute()), chromadb.Settings(anonymized_telemetry=False))
+    return client.get_collection(NAME, embedding_function=None)
 
 def asked(model: SentenceTransformer, collection: chromadb.Collection, question: str) -> list[str]:
     vector = model.encode(question, normalize_embeddings=True, show_progress_bar=False)
@@ -117,7 +120,8 @@ def main(folder: Path, sizes: list[int], as_json: bool) -> None:
         if as_json: continue
         print(f'{n} chunks          p50 ms   p95 ms  x plain  more ms      CPU  same ids')
         for s, r in got[n].items():
-            print(f"  {s:14} {r['p50']:9.2f} {r['p95']:8.2f} {r['ratio']:8.2f} {r['more']:8.2f} {r['cpu']:8.2f} {r['same']:9.2f}", flush=True)
+            print(f"  {s:14} {r['p50']:9.2f} {r['p95']:8.2f} {r['ratio']:8.2f} {r['more']:8.2f} {r['cpu']:8.2f} {r['same']:9.2f}",
+                  flush=True)
     if as_json: print(json.dumps(dict(hnsw=HNSW, top_k=TOP, sizes=got)))
 
 if __name__ == '__main__':
