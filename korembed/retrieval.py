@@ -112,7 +112,7 @@ class Searcher:
         "The collection as it is now; what was kept of another state of it is dropped."
         state = state_of(self.name, self.db_path)   # before opening: what changes meanwhile is seen at the next question
         if state and state == self._state: return
-        self.store = open_collection(self.name, self.db_path)
+        self._place, self.store = chroma_folder(self.name, self.db_path), open_collection(self.name, self.db_path)
         with in_plain_words(self.db_path): note, self.count = read_note(self.store), self.store.count()
         if note != self.note or note.get('state') != 'whole': self._vectors, self._words, self._tried = None, None, False
         if note.get('state') == 'unfinished' and self.note.get('state') != 'unfinished':
@@ -146,16 +146,16 @@ class Searcher:
             ids, docs = self._all_vectors()
             if only is not None: may = [i for i, d in enumerate(ids) if d in only]; ids, docs = [ids[i] for i in may], docs[may]
             return exact_run(dict(zip(asked, vectors)), ids, docs, depth) if ids else {q: [] for q in asked}
-        if not self._tried: self._try_out(n)
+        if not self._tried: self._try_out()
         found = self.store.query(query_embeddings=vectors, n_results=min(depth, n), where=where,
                                  include=['distances'] if seen is None else ['distances', 'documents', 'metadatas'])
         if seen is not None:
             for rows in zip(found['ids'], found['documents'], found['metadatas']): seen.update((d, (t, m or {})) for d, t, m in zip(*rows))
         return {q: [(d, 1 - x) for d, x in zip(ids, far)] for q, ids, far in zip(asked, found['ids'], found['distances'])}
 
-    def _try_out(self, n: int) -> None:
+    def _try_out(self) -> None:
         "Most of some chunks must find themselves: Chroma does not notice when the files of its graph are lost, and answers from the rest."
-        some = [self.store.get(limit=1, offset=i * n // 5, include=['embeddings'])['embeddings'][0] for i in range(5)]
+        some = self.store.get(limit=5, include=['embeddings'])['embeddings']   # the oldest
         near = self.store.query(query_embeddings=some, n_results=1, include=['distances'])['distances']
         if sum(not d or d[0] > 1e-3 for d in near) > 2:   # of a lost graph at most the newest is left; a whole one may miss one, too
             raise InputError(f'{self.name}: damaged, it does not find its own chunks; the documents are untouched: '
@@ -230,7 +230,7 @@ class Searcher:
         asked, where = as_queries(query), check_where(where)
         if mode != 'bm25': _note_long(asked, self.embedder)
         reranker = load_reranker(reranker, self._given[2]) if isinstance(reranker, str) else reranker
-        lay = chroma_folder(self.name, self.db_path)
+        lay = self._place
         try: return self._answer(asked, top_k, mode, where, weight, per_document, reranker)
         except InputError:
             if chroma_folder(self.name, self.db_path) == lay: raise
@@ -250,8 +250,10 @@ def _keep_bm25(words: BM25, folder: Path) -> None:
         if old != folder: shutil.rmtree(old, ignore_errors=True)
 
 def _note_long(asked: dict[str, str], embedder: Embedder) -> None:
-    tokens, most = count_tokens(embedder.model, list(asked.values()), embedder.model.prompts.get('query') or ''), embedder.model.max_seq_length
-    if (long := max(tokens)) > most: logger.warning('a query of %d tokens: the model reads the first %d of them', long, most)
+    most, prompt = embedder.model.max_seq_length, embedder.model.prompts.get('query') or ''
+    some = [t for t in asked.values() if len(prompt) + len(t) > most / 8]   # a shorter one cannot be too long, and to count takes time
+    if some and (long := max(count_tokens(embedder.model, some, prompt))) > most:
+        logger.warning('a query of %d tokens: the model reads the first %d of them', long, most)
 
 # %% ../nbs/05_retrieval.ipynb #0e998ca8
 RERANKED = 50   # chunks that a reranker reads for a question

@@ -47,13 +47,13 @@ def fork():
     found.set_forkserver_preload(['korembed.indexing', 'test_indexing'])
     return found
 
-def begin(fork, tmp_path, *args):
+def begin(fork, tmp_path, *args, inside=None):
     flag = tmp_path/'started'
     flag.unlink(missing_ok=True)
     process = fork.Process(target=work, args=(*args, str(flag)))
     process.start()
     for _ in range(600):
-        if flag.exists(): return process
+        if flag.exists() and (not inside or list(Path(args[0]).glob(inside))): return process
         if not process.is_alive(): break
         time.sleep(.05)
     raise AssertionError('the process did not begin')
@@ -75,7 +75,7 @@ def test_killed_at_random_moments_it_holds_exactly_the_documents(fork, tmp_path,
 def test_a_second_writer_is_told_to_wait_and_readers_are_not(fork, tmp_path, docs, small):
     db = str(tmp_path/'db')
     index(docs, small, 'original_embeddings', db, 60, 0, device='cpu')
-    process = begin(fork, tmp_path, db, docs, small, True, 60)
+    process = begin(fork, tmp_path, db, docs, small, True, 60, inside='rebuilt-*')
     os.kill(process.pid, signal.SIGSTOP)   # in the midst of it, for as long as we want
     try:
         with pytest.raises(InputError, match='another process is indexing here'): index(docs, small, 'other', db, device='cpu')
@@ -233,6 +233,14 @@ def test_search_answers_in_each_mode_under_a_condition(filled):
         assert [h['source'] for h in json.loads(found.stdout)['hits']] == ['궁.txt'], found.stderr
         assert json.loads(found.stdout)['hits'][0]['metadata'] == {'year': 1395}
     refused('search', '강', '--where', 'year', cwd=filled, names=["where: 'year'", 'FIELD=VALUE'])
+
+def test_words_are_matched_in_the_state_of_today(tmp_path, small):
+    for text in ('한강은 서울을 지난다.', '경복궁은 조선의 궁궐이다.'):   # the index of words that the first left beside the collection is replaced
+        (tmp_path/'글.txt').write_text(text, encoding='utf-8')
+        assert korembed('index', '글.txt', '--model', small, '--collection', 'finetuned_embeddings', cwd=tmp_path).returncode == 0
+        found = korembed('search', text, '--mode', 'bm25', '--json', cwd=tmp_path)
+        assert [h['text'] for h in json.loads(found.stdout)['hits']] == [text], found.stderr
+        assert len(list((tmp_path/'chroma_db'/'bm25-finetuned_embeddings').iterdir())) == 1
 
 def test_compare_shows_both_with_ranks_and_scores(filled):
     found = json.loads(korembed('search', '서울을 지나는 강', '--compare', '--json', cwd=filled).stdout)
