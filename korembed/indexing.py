@@ -22,7 +22,7 @@ from . import documents
 from .data import document_title, read_qa, trained_with_titles, with_title
 from .model import Embedder, chunk_limit, count_tokens
 from .store import (FORMAT, check_maker, chroma_folder, collection_folders, enter_collection, in_plain_words, new_place,
-                            on_server, open_client, open_collection, read_note, space_of, swap_in, sweep, versions, write_note, writing)
+                            on_server, open_client, open_collection, plain_note, read_note, space_of, swap_in, sweep, versions, write_note, writing)
 from .text import InputError, chunk_text, hash_text, read_text, replacing
 
 # %% ../nbs/04_indexing.ipynb #5b9e921a
@@ -207,9 +207,10 @@ def _existing(name: str, db_path: str | Path) -> chromadb.Collection | None:
 def _born(place: str | Path, name: str, note: dict, hnsw: dict[str, int]) -> chromadb.Collection:
     "A new collection."
     with in_plain_words(place):
-        try: made = open_client(place).create_collection(name, configuration={'hnsw': {'space': 'cosine'} | HNSW | hnsw}, embedding_function=None)
+        try:   # with its note from the first moment: one without would belong to nobody
+            made = open_client(place).create_collection(name, configuration={'hnsw': {'space': 'cosine'} | HNSW | hnsw},
+                                                        metadata=plain_note(note), embedding_function=None)
         except InvalidArgumentError: raise InputError(f'{name!r} cannot name a collection: take 3 to 512 of a-z, A-Z, 0-9, . _ and -') from None
-        write_note(made, note)
         if (space := space_of(made)) != 'cosine': raise RuntimeError(f'{name}: made with cosine, read back as {space}')
     return made
 
@@ -276,7 +277,7 @@ def index(
     about = dict(format=FORMAT, model=name, fingerprint=model_fingerprint(embedder.model), prompts=dict(embedder.model.prompts), space='cosine',
                  dimension=embedder.model.get_embedding_dimension(), title_in_text=title_in_text, versions=versions())
     with writing(db_path), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as tmp:
-        sweep(db_path)
+        sweep(collection, db_path)
         pairs = docs.items() if isinstance(docs, dict) else each_document(docs, mode)
         texts = _on_disk((dict(name=n, text=t) for n, t in pairs), _DOC, Path(tmp)/'texts.arrow')
         done = _put_in(texts, Path(tmp), collection, db_path, embedder, about, (chunk_size, chunk_overlap), max_chunks, metadata or {}, hnsw or {}, rebuild)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'on_server', 'in_plain_words', 'open_client', 'collection_folders', 'chroma_folder', 'enter_collection',
-           'space_of', 'open_collection', 'state_of', 'versions', 'read_note', 'write_note', 'check_maker', 'writing',
-           'new_place', 'swap_in', 'sweep']
+           'space_of', 'open_collection', 'state_of', 'versions', 'read_note', 'plain_note', 'write_note',
+           'check_maker', 'writing', 'new_place', 'swap_in', 'sweep']
 
 # %% ../nbs/04a_store.ipynb #be52b0d7
 import json, os, re, shutil, sqlite3, tempfile
@@ -183,15 +183,20 @@ def read_note(
             raise InputError(f'{collection.name}: written with chromadb {wrote}, newer than the installed {chromadb.__version__}; pip install --upgrade chromadb')
     return dict(sorted((note | {k: json.loads(note[k]) for k in ('prompts', 'sources', 'versions') if k in note}).items()))
 
+def plain_note(
+    note: dict,  # entries of any kind
+) -> dict[str, str | int | float | bool]:  # what Chroma's metadata can hold: the rest as JSON, None left out
+    "A note as it is stored."
+    return {k: v if isinstance(v, (str, int, float, bool)) else json.dumps(v, ensure_ascii=False) for k, v in note.items() if v is not None}
+
 def write_note(
     collection: chromadb.Collection,  # an existing one
     note: dict,  # entries to change; the others stay
 ) -> None:
-    "Change the note. What Chroma's metadata cannot hold is written as JSON. Raises InputError for a store of an older Chroma."
+    "Change the note. Raises InputError for a store of an older Chroma."
     if 'hnsw:space' in (collection.metadata or {}):   # Chroma writes all of the metadata or nothing, and this entry may not be written
         raise InputError(f'{collection.name}: made by an older Chroma; it may be searched as it is, and to change it, index with --rebuild')
-    plain = {k: v if isinstance(v, (str, int, float, bool)) else json.dumps(v, ensure_ascii=False) for k, v in note.items() if v is not None}
-    collection.modify(metadata=dict(collection.metadata or {}) | plain)
+    collection.modify(metadata=dict(collection.metadata or {}) | plain_note(note))
 
 def check_maker(
     collection: chromadb.Collection,  # an existing one
@@ -249,15 +254,16 @@ def swap_in(
         _forget(name, db_path)
         open_client(db_path).get_collection(built[1], embedding_function=None).modify(name=name)
         return
-    old = chroma_folder(name, db_path)
     enter_collection(name, db_path, Path(built[0]).name)
-    if Path(old).resolve() == Path(db_path).resolve(): _forget(name, db_path)
-    sweep(db_path)
+    sweep(name, db_path)
 
 def sweep(
+    name: str,  # of the collection
     db_path: str | Path,  # folder of the database, or http://host:port
 ) -> None:
     "Take away what an interrupted rebuild left, and what a finished one replaced. Only while `writing`."
-    if on_server(db_path): return
+    if on_server(db_path): return _forget(name + _TEMPORARY, db_path)
+    moved = collection_folders(db_path).get(name, '.') != '.'
+    if moved and (Path(db_path)/'chroma.sqlite3').is_file(): _forget(name, db_path)
     for folder in set(Path(db_path).glob('rebuilt-*')) - {Path(db_path)/f for f in collection_folders(db_path).values()}:
         shutil.rmtree(folder, ignore_errors=True)   # a reader may still hold it open; the next writer tries again

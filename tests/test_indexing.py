@@ -72,6 +72,14 @@ def test_killed_at_random_moments_it_holds_exactly_the_documents(fork, tmp_path,
     holds_exactly('original_embeddings', db, docs, small)
     assert len(list(Path(db).glob('rebuilt-*'))) <= 1
 
+def test_a_collection_has_its_note_from_the_first_moment(tmp_path, docs, small, monkeypatch):
+    def dies(*args): raise KeyboardInterrupt
+    with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):   # before anything is added to what was made
+        m.setattr(indexing, 'write_note', dies)
+        index(docs, small, 'original_embeddings', tmp_path/'db', 60, 0, device='cpu')
+    index(docs, small, 'original_embeddings', tmp_path/'db', 60, 0, device='cpu')
+    holds_exactly('original_embeddings', tmp_path/'db', docs, small)
+
 def test_a_second_writer_is_told_to_wait_and_readers_are_not(fork, tmp_path, docs, small):
     db = str(tmp_path/'db')
     index(docs, small, 'original_embeddings', db, 60, 0, device='cpu')
@@ -138,6 +146,18 @@ def test_a_server_that_stays_away_loses_nothing(server, docs, small, monkeypatch
     again = index(docs, small, 'original_embeddings', server.address, 60, 0, device='cpu')
     assert again['chunks'] - again['added'] == 128   # what was stored before was kept
     holds_exactly('original_embeddings', server.address, docs, small)
+
+def test_made_anew_on_a_server_after_that_was_broken_off(server, docs, small, monkeypatch):
+    def dies(): raise KeyboardInterrupt
+    monkeypatch.setattr(indexing, 'STEP', 64)
+    model = Then(small, device='cpu')
+    model.at, model.then = 2, dies
+    index(docs, small, 'original_embeddings', server.address, 80, 0, device='cpu')
+    with pytest.raises(KeyboardInterrupt): index(docs, model, 'original_embeddings', server.address, 60, 0, rebuild=True)
+    holds_exactly('original_embeddings', server.address, docs, small, 80)   # readers keep the old one
+    index(docs, small, 'original_embeddings', server.address, 60, 0, device='cpu', rebuild=True)
+    holds_exactly('original_embeddings', server.address, docs, small)
+    assert [c.name for c in open_client(server.address).list_collections()] == ['original_embeddings']
 
 def test_the_same_commands_on_a_server(server, tmp_path, small):
     (tmp_path/'글.txt').write_text('한강은 서울을 지난다.\n\n경복궁은 조선의 궁궐이다.\n', encoding='utf-8')
