@@ -115,6 +115,7 @@ class Searcher:
         self._place, self.store = chroma_folder(self.name, self.db_path), open_collection(self.name, self.db_path)
         with in_plain_words(self.db_path): note, self.count = read_note(self.store), self.store.count()
         if note != self.note or note.get('state') != 'whole': self._vectors, self._words, self._tried = None, None, False
+        if note.get('fingerprint') != self.note.get('fingerprint'): self._embedder = None   # made anew by another model
         if note.get('state') == 'unfinished' and self.note.get('state') != 'unfinished':
             logger.warning('%s: its last filling did not end; run korembed index again, until then some documents are missing', self.name)
         self.note, self._state = note, state
@@ -139,9 +140,15 @@ class Searcher:
             self._vectors = kept['ids'], vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return self._vectors
 
-    def _dense(self, asked: dict[str, str], depth: int, where: dict | None, only: set[str] | None, seen: dict | None = None) -> Run:
-        "By the model. What the answer brings along of text and metadata goes into `seen`: asked for apart it takes as long again."
+    def _encode(self, asked: dict[str, str]) -> np.ndarray:
+        _note_long(asked, self.embedder)
         vectors = self.embedder.encode_queries(list(asked.values()))
+        if not np.isfinite(vectors).all(): raise InputError(f'{self.name}: the model gives vectors that are not finite; its weights are broken, tune it anew')
+        return vectors
+
+    def _dense(self, asked: dict[str, str], vectors: np.ndarray, depth: int, where: dict | None, only: set[str] | None,
+               seen: dict | None = None) -> Run:
+        "By the model. What the answer brings along of text and metadata goes into `seen`: asked for apart it takes as long again."
         if (n := self.count) <= EXACT:
             ids, docs = self._all_vectors()
             if only is not None: may = [i for i, d in enumerate(ids) if d in only]; ids, docs = [ids[i] for i in may], docs[may]
@@ -176,15 +183,16 @@ class Searcher:
             if folder: _keep_bm25(self._words, folder)
         return self._words
 
-    def _run(self, asked: dict[str, str], depth: int, mode: str, where: dict | None, weight: float | None, seen: dict | None) -> Run:
+    def _run(self, asked: dict[str, str], vectors: np.ndarray | None, depth: int, mode: str, where: dict | None, weight: float | None,
+             seen: dict | None) -> Run:
         # HNSW takes conditions itself; BM25 and exact search take the ids that may be found
         listed = where and (mode != 'dense' or self.count <= EXACT)
         only = set(self.store.get(where=where, include=[])['ids']) if listed else None
-        if mode == 'dense': return self._dense(asked, depth, where, only, seen)
+        if mode == 'dense': return self._dense(asked, vectors, depth, where, only, seen)
         words = self._bm25()
         bm25 = {q: words.search(t, depth, only) for q, t in asked.items()}
         if mode == 'bm25': return bm25
-        dense, weight = self._dense(asked, depth, where, only), self.note.get('hybrid_weight') if weight is None else weight
+        dense, weight = self._dense(asked, vectors, depth, where, only), self.note.get('hybrid_weight') if weight is None else weight
         return fuse(bm25, dense, depth=depth) if weight is None else blend(bm25, dense, weight, depth)
 
     def _hits(self, run: Run, keep: Callable[[list], list], seen: dict | None) -> pd.DataFrame:
@@ -202,17 +210,18 @@ class Searcher:
     def _answer(self, asked: dict[str, str], top_k: int, mode: str, where: dict | None, weight: float | None, per_document: bool,
                 reranker: CrossEncoder | None) -> pd.DataFrame:
         deep = max(100, top_k) if mode == 'hybrid' or per_document else max(RERANKED, top_k) if reranker else top_k
+        with in_plain_words(self.db_path): self._open()
+        if not self.count: raise InputError(f'{self.name}: holds nothing; fill it with korembed index DOCS')
+        vectors = None if mode == 'bm25' else self._encode(asked)   # not in the words of the database: what fails here is the model
+        with in_plain_words(self.db_path): run = self._run(asked, vectors, deep, mode, where, weight, seen := None if reranker else {})
+        if reranker: run = self._reranked(run, asked, reranker)
         with in_plain_words(self.db_path):
-            self._open()
-            if not self.count: raise InputError(f'{self.name}: holds nothing; fill it with korembed index DOCS')
-            run = self._run(asked, deep, mode, where, weight, seen := None if reranker else {})
-            if reranker: run = self._reranked(run, asked, reranker)
             if not per_document: run = {q: r[:top_k] for q, r in run.items()}
             return self._hits(run, lambda found: (_one_each(found) if per_document else found)[:top_k], seen)
 
     def _reranked(self, run: Run, asked: dict[str, str], reranker: CrossEncoder) -> Run:
         some = {q: [d for d, _ in r[:RERANKED]] for q, r in run.items()}
-        kept = self.store.get(ids=sorted({d for ids in some.values() for d in ids}), include=['documents'])
+        with in_plain_words(self.db_path): kept = self.store.get(ids=sorted({d for ids in some.values() for d in ids}), include=['documents'])
         return rerank(reranker, asked, some, dict(zip(kept['ids'], kept['documents'])))
 
     def search(self,
@@ -228,7 +237,6 @@ class Searcher:
         if mode not in MODES: raise InputError(f"mode='{mode}': choose {', '.join(MODES)}")
         if top_k < 1: raise InputError(f'top_k={top_k}: give at least 1')
         asked, where = as_queries(query), check_where(where)
-        if mode != 'bm25': _note_long(asked, self.embedder)
         reranker = load_reranker(reranker, self._given[2]) if isinstance(reranker, str) else reranker
         lay = self._place
         try: return self._answer(asked, top_k, mode, where, weight, per_document, reranker)
@@ -251,7 +259,7 @@ def _keep_bm25(words: BM25, folder: Path) -> None:
 
 def _note_long(asked: dict[str, str], embedder: Embedder) -> None:
     most, prompt = embedder.model.max_seq_length, embedder.model.prompts.get('query') or ''
-    some = [t for t in asked.values() if len(prompt) + len(t) > most / 8]   # a shorter one cannot be too long, and to count takes time
+    some = [t for t in asked.values() if len(prompt) + len(t) > most / 4]   # of a character come 4 tokens at most, and to count takes time
     if some and (long := max(count_tokens(embedder.model, some, prompt))) > most:
         logger.warning('a query of %d tokens: the model reads the first %d of them', long, most)
 

@@ -2,7 +2,7 @@
 import json, multiprocessing, os, random, shutil, signal, socket, subprocess, sys, threading, time, zipfile
 from collections import Counter
 from pathlib import Path
-import numpy as np, pytest
+import numpy as np, pytest, torch
 from korembed import indexing
 from korembed.data import sample_path
 from korembed.indexing import check_index, chunk_documents, index, read_documents
@@ -345,3 +345,33 @@ def test_any_cross_encoder_orders_the_first_hits_again(filled, small, tmp_path):
     assert len(hits) == 2 and np.allclose([h['score'] for h in hits], scores, atol=1e-5) and scores[0] >= scores[1], done.stderr
     refused('search', '궁', '--rerank', reranker(tmp_path/'two', small, 2), cwd=filled, names=['gives 2 scores', 'one'])
     refused('search', '궁', '--rerank', 'nobody/nothing', cwd=filled, names=['reranker nobody/nothing'])
+
+# ---- a searcher that stays open
+
+def other(small, folder, weight):
+    "The small model with one matrix changed."
+    model = Embedder(small, device='cpu').model
+    with torch.no_grad(): next(p for n, p in model.named_parameters() if n.endswith('intermediate.dense.weight')).mul_(weight)
+    model.save(str(folder))
+    return str(folder)
+
+def test_made_anew_by_another_model_while_a_searcher_is_open(tmp_path, docs, small):
+    db, some = tmp_path/'db', {n: docs[n] for n in list(docs)[:20]}
+    index(some, small, 'original_embeddings', db, 60, 0)
+    follows, holds = (Searcher(m, 'original_embeddings', db, device='cpu') for m in (None, small))
+    first = [s.search('태양의 나이는?') for s in (follows, holds)]
+    assert first[0].doc_id.tolist() == first[1].doc_id.tolist()
+    new = other(small, tmp_path/'new', 3)
+    index(some, new, 'original_embeddings', db, 60, 0, rebuild=True)
+    again = follows.search('태양의 나이는?')
+    np.testing.assert_allclose(again.score, search('태양의 나이는?', new, 'original_embeddings', db, device='cpu').score, atol=1e-5)
+    assert not np.allclose(again.score, first[0].score, atol=1e-4)
+    with pytest.raises(InputError, match='made'): holds.search('태양의 나이는?')
+
+def test_a_broken_model_is_not_called_a_broken_database(tmp_path, docs, small):
+    db = tmp_path/'db'
+    index(docs, small, 'original_embeddings', db, 60, 0)
+    asking = Searcher(Embedder(small, device='cpu'), 'original_embeddings', db)
+    asking.search('태양의 나이는?')
+    with torch.no_grad(): next(asking.embedder.model.parameters()).fill_(float('nan'))
+    with pytest.raises(InputError, match='model gives vectors that are not finite'): asking.search('태양의 나이는?')
