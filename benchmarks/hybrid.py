@@ -7,9 +7,10 @@ Usage: python benchmarks/hybrid.py [QA_FILE MODEL ...] [CHUNK_SIZE]
 Articles that a model was trained on are left out of its row.
 """
 import sys
+from korembed.certainty import paired_difference
 from korembed.data import sample_path
 from korembed.evaluation import load_exam, run_systems, score_runs
-from korembed.metrics import PRIMARY, paired_difference
+from korembed.metrics import PRIMARY
 from korembed.model import Embedder
 
 def row(data: str, model: str, size: int) -> str:

@@ -11,9 +11,10 @@ import json, logging
 from pathlib import Path
 import numpy as np, pandas as pd
 from datasets import Dataset
+from .certainty import paired_difference
 from .data import RetrievalSet, hash_text, is_retrieval_set, read_qa, read_retrieval_set, retrieval_set, trained_with_titles
 from .fusion import blend, check_weight, cross_blend, fuse, tune_weight
-from .metrics import PRIMARY, gains, paired_difference, rank_metrics
+from .metrics import PRIMARY, gains, rank_metrics
 from .model import Embedder, at_scales, count_tokens, load_model
 from .retrieval import rank_bm25, rank_dense
 from .runs import circumstances

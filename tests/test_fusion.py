@@ -1,10 +1,11 @@
 "Does a hybrid keep what its better half has? On real KorQuAD, with a model that hardly reads Korean and with one that knows the answers."
 import json
 import numpy as np, pytest
+from korembed.certainty import paired_difference
 from korembed.data import read_qa
 from korembed.evaluation import evaluate, load_exam, score_runs
 from korembed.fusion import blend, cross_blend, fuse, tune_weight
-from korembed.metrics import PRIMARY, paired_difference
+from korembed.metrics import PRIMARY
 from korembed.model import Embedder
 from korembed.retrieval import rank_bm25, rank_dense
 from korembed.text import write_json
