@@ -208,6 +208,9 @@ class RemoteEmbedder:
     @cached_property
     def client(self) -> OpenAI: return self._given or openai_client()
 
+    @property
+    def label(self) -> str: return f'{self.model} ({_host(self.address)})'
+
     def __call__(self,
         texts: list[str],  # any texts, none empty
     ) -> np.ndarray:  # float32 (texts, dimensions), rows of length 1

@@ -24,7 +24,7 @@ ALLOWED = dict(
     text='', lexical='', metrics='', runs='', formats='', near_duplicates='', documents='', download='', openai_client='', model='', config='',
     data='documents formats near_duplicates', convert='data formats', eda='data lexical model', negatives='data lexical model near_duplicates',
     scored='formats model near_duplicates', losses='config model', trainer='config losses near_duplicates', training='config data losses metrics model negatives runs scored trainer',
-    store='', indexing='data documents model store', fusion='metrics', retrieval='fusion indexing lexical model metrics store', judge='openai_client model metrics',
+    store='', indexing='data documents model store', fusion='metrics', retrieval='fusion indexing lexical model metrics store', judge='data openai_client model metrics',
     evaluation='data fusion metrics model judge retrieval runs', report='eda metrics runs evaluation',
     pipeline='config data evaluation indexing judge model report retrieval training', cli='*')
 
