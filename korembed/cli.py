@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['app', 'data_app', 'runs_app', 'demo', 'data_describe', 'data_prepare', 'data_convert', 'data_download', 'eda', 'mine',
            'train', 'runs_list', 'runs_show', 'runs_compare', 'tensorboard', 'index', 'search', 'evaluate',
-           'scale_command', 'exit_code', 'main']
+           'judge_command', 'scale_command', 'exit_code', 'main']
 
 # %% ../nbs/12_cli.ipynb #2f7608c5
 import errno, json, logging, os, sys, traceback, warnings
@@ -517,6 +517,70 @@ def _read_documents(paths: Optional[list[Path]]) -> Optional[dict]:
     if not paths: return None
     from korembed.indexing import read_documents
     return read_documents([str(p) for p in paths])
+
+# %% ../nbs/12_cli.ipynb #f83ca638
+@app.command('judge')
+def judge_command(
+    queries: Annotated[Optional[Path], typer.Option(help='A file with a question on each line; - for standard input; those of --data by default.')] = None,
+    judge: Annotated[Optional[str], typer.Option(help="'openai', a model of the service, 'local:MODEL' or 'lexical'; openai by default if there is a key, else lexical.")] = None,
+    top_k: Annotated[int, typer.Option(help='Hits the judge sees of each side.')] = 5,
+    collection: Annotated[list[str], typer.Option(help='Twice: the base, then the tuned one.')] = ['original_embeddings', 'finetuned_embeddings'],
+    model: Annotated[Optional[list[str]], typer.Option(help='Twice, the base first: these search the passages of --data, in the place of collections.')] = None,
+    db_path: _Db = './chroma_db', chroma: _Chroma = None,
+    data: Annotated[Optional[Path], typer.Option(help="Labelled questions, for the judge's own exam.")] = None,
+    dry_run: Annotated[bool, typer.Option('--dry-run', help='Say what the judge would cost, and stop.')] = False,
+    max_cost: Annotated[Optional[float], typer.Option(help='Dollars; stops before more is spent.')] = None,
+    device: _Device = None, as_json: _Json = False,
+):
+    "A third model looks at what two found. Example: korembed judge --queries questions.txt --judge openai --data dev.json --dry-run"
+    asked = _asked(None, queries) if queries else None
+    if not (queries or data): raise InputError('judge: no questions; name a file with --queries, or labelled questions with --data')
+    if len(model or collection) != 2: raise InputError('judge: two sides are needed; give --collection, or --model, twice')
+    if model and not data: raise InputError('judge: models search the passages of --data; name it, or fill two collections with korembed index')
+    _quiet()
+    from korembed.judge import examine_judge, get_judge, judge as run, judge_lines
+    who, sides = get_judge(judge, max_cost, dry_run), _sides(model, collection, chroma or db_path, device)
+    if judge in [f'local:{name}' for name, _, _ in sides]: raise InputError(f'--judge {judge}: is one of the two that are judged; choose a third')
+    exam, runs = _labelled(data, sides) if data else (None, None)
+    by_themselves = asked is not None
+    asked = asked or exam.queries
+    hits = [search(asked, top_k) if search else _found(embedder(), asked, exam.corpus, top_k) for _, embedder, search in sides]
+    if dry_run: return _show_plan(who, asked, hits, exam, as_json)
+    sat = dict(exam=examine_judge(exam, runs, who, top_k=top_k)) if exam else {}
+    result = run(*hits, who, asked, None if by_themselves else exam.groups) | sat
+    _show(result, as_json, '\n'.join(judge_lines(result)))
+
+def _sides(models: Optional[list[str]], collections: list[str], db: str, device: Optional[str]) -> list[tuple]:
+    "Name of the model, how to get it, and how to search its collection, if it is one."
+    from korembed.model import Embedder, load_model
+    from korembed.retrieval import Searcher
+    from korembed.runs import model_of
+    if models:
+        loaded = {m: Embedder(load_model(m, None, device)) for m in map(model_of, models)}
+        return [(m, lambda m=m: loaded[m], None) for m in map(model_of, models)]
+    asking = [Searcher(None, c, db, device=device) for c in collections]
+    return [(s.note.get('model'), lambda s=s: s.embedder, s.search) for s in asking]
+
+def _labelled(data: Path, sides: list[tuple]) -> tuple:
+    "The exam, and what both sides find in it."
+    from korembed.evaluation import load_exam, run_systems
+    embedders = {n: embedder() for n, (_, embedder, _) in zip(('base', 'tuned'), sides)}
+    exam, _ = load_exam(data, [name for name, _, _ in sides])
+    return exam, run_systems(exam, embedders, ())[0]
+
+def _found(embedder, asked: dict[str, str], corpus: dict[str, str], top_k: int):
+    "Hits among the passages of an exam."
+    import pandas as pd
+    from korembed.retrieval import rank_dense
+    rows = [(q, i, d, s, corpus[d], d) for q, r in rank_dense(embedder, asked, corpus, top_k).items() for i, (d, s) in enumerate(r, 1)]
+    return pd.DataFrame(rows, columns='query_id rank doc_id score text source'.split())
+
+def _show_plan(who: tuple, asked: dict[str, str], hits: list, exam, as_json: bool) -> None:
+    from korembed.openai_client import plan_line
+    from korembed.text import nfc
+    texts = [*asked.values(), *(t for h in hits for t in h['text'])] + ([*exam.queries.values(), *exam.corpus.values()] if exam else [])
+    plan = who[1].plan(list(map(nfc, texts))) if hasattr(who[1], 'plan') else None
+    _show(dict(evaluation_model=who[0], plan=plan), as_json, f"{who[0]}: {plan_line(plan) if plan else 'runs here, costs nothing'}")
 
 # %% ../nbs/12_cli.ipynb #8d241d16
 @app.command('scale')

@@ -1,5 +1,6 @@
 "A loopback service that speaks POST /v1/embeddings, for tests with the real openai client."
-import base64, json, os, threading, zlib
+import base64, json, os, tempfile, threading, time, zlib
+from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
@@ -22,32 +23,43 @@ def answer(asked, dim):
     usage = dict(prompt_tokens=sum(sizes), total_tokens=sum(sizes))
     return 200, dict(object='list', model=asked['model'], data=data, usage=usage)
 
+class Received(list):
+    "The request bodies; `paid` counts each text that was answered to the end, `at` says when each request came."
+    def __init__(self): super().__init__(); self.paid, self.at = Counter(), []
+
 @contextmanager
 def serve(dim=64, twist=None):
-    """Yields (base_url, received): `received` lists the request bodies.
+    """Yields (base_url, received); until the end, vectors are kept in a folder of this service's own.
 
-    twist(number of the request from 0, status, body) -> (status, body) makes it fail in the ways a test wants."""
-    received, lock = [], threading.Lock()
+    twist(number of the request from 0, status, body) -> (status, body) or (status, body, headers) makes it fail in the ways
+    a test wants. In the place of a status, 'cut' breaks the connection in the middle of the answer, 'hang' gives none."""
+    received, lock, over = Received(), threading.Lock(), threading.Event()
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *args): pass
         def do_POST(self):
             asked = json.loads(self.rfile.read(int(self.headers['content-length'])))
-            with lock: received.append(asked); n = len(received) - 1
+            with lock: received.append(asked); received.at.append(time.monotonic()); n = len(received) - 1
             status, body = answer(asked, dim) if self.path == '/v1/embeddings' else (404, {})
             if not self.headers.get('authorization', '').startswith('Bearer '): status, body = 401, {}
-            if twist: status, body = twist(n, status, body)
+            status, body, own = (*(twist(n, status, body) if twist else (status, body)), {'retry-after-ms': 1})[:3]
+            if status == 'hang': over.wait(5); self.close_connection = True; return
             raw = json.dumps(body).encode()
-            self.send_response(status)
-            headers = {'content-type': 'application/json', 'content-length': len(raw), 'retry-after-ms': 1}
+            self.send_response(200 if status == 'cut' else status)
+            headers = {'content-type': 'application/json', 'content-length': len(raw)} | own
             for name, value in headers.items(): self.send_header(name, str(value))
-            self.end_headers(); self.wfile.write(raw)
+            self.end_headers(); self.wfile.write(raw[:len(raw) // 2] if status == 'cut' else raw)
+            if status == 'cut': self.close_connection = True
+            if status == 200:
+                with lock: received.paid.update(asked['input'])
     server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-    before = {k: os.environ.get(k) for k in ('NO_PROXY', 'no_proxy')}
-    os.environ |= dict.fromkeys(before, '127.0.0.1')   # a proxy of the machine must not stand between
+    before = {k: os.environ.get(k) for k in ('NO_PROXY', 'no_proxy', 'KOREMBED_CACHE')}
+    os.environ |= dict.fromkeys(('NO_PROXY', 'no_proxy'), '127.0.0.1')   # a proxy of the machine must not stand between
     threading.Thread(target=server.serve_forever, args=(.01,), daemon=True).start()
-    try: yield f'http://127.0.0.1:{server.server_port}/v1', received
-    finally:
-        server.shutdown(); server.server_close()
-        for k, v in before.items():
-            if v is None: os.environ.pop(k, None)
-            else: os.environ[k] = v
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ['KOREMBED_CACHE'] = cache
+        try: yield f'http://127.0.0.1:{server.server_port}/v1', received
+        finally:
+            over.set(); server.shutdown(); server.server_close()
+            for k, v in before.items():
+                if v is None: os.environ.pop(k, None)
+                else: os.environ[k] = v
