@@ -545,7 +545,7 @@ def judge_command(
     by_themselves = asked is not None
     asked = asked or exam.queries
     hits = [search(asked, top_k) if search else _found(embedder(), asked, exam.corpus, top_k) for _, embedder, search in sides]
-    if dry_run: return _show_plan(who, asked, hits, exam, as_json)
+    if dry_run: return _show_price(who, asked, hits, exam, as_json)
     sat = dict(exam=examine_judge(exam, runs, who, top_k=top_k)) if exam else {}
     result = run(*hits, who, asked, None if by_themselves else exam.groups) | sat
     _show(result, as_json, '\n'.join(judge_lines(result)))
@@ -575,7 +575,7 @@ def _found(embedder, asked: dict[str, str], corpus: dict[str, str], top_k: int):
     rows = [(q, i, d, s, corpus[d], d) for q, r in rank_dense(embedder, asked, corpus, top_k).items() for i, (d, s) in enumerate(r, 1)]
     return pd.DataFrame(rows, columns='query_id rank doc_id score text source'.split())
 
-def _show_plan(who: tuple, asked: dict[str, str], hits: list, exam, as_json: bool) -> None:
+def _show_price(who: tuple, asked: dict[str, str], hits: list, exam, as_json: bool) -> None:
     from korembed.openai_client import plan_line
     from korembed.text import nfc
     texts = [*asked.values(), *(t for h in hits for t in h['text'])] + ([*exam.queries.values(), *exam.corpus.values()] if exam else [])

@@ -11,13 +11,16 @@ import json, logging
 from pathlib import Path
 import numpy as np, pandas as pd
 from datasets import Dataset
-from .certainty import paired_difference
+from .certainty import compare_all
 from .data import RetrievalSet, hash_text, is_retrieval_set, read_qa, read_retrieval_set, retrieval_set, trained_with_titles
 from .fusion import blend, check_weight, cross_blend, fuse, tune_weight
-from .metrics import PRIMARY, gains, rank_metrics
+from .judge import examine_judge, get_judge, judge as judge_hits
+from .metrics import METRICS, PRIMARY, gains, rank_metrics
 from .model import Embedder, at_scales, count_tokens, load_model
+from .results import SCHEMA
 from .retrieval import rank_bm25, rank_dense
 from .runs import circumstances
+from .slices import flips, question_table, slice_scores
 from .text import InputError
 
 # %% ../nbs/06_evaluation.ipynb #d06ff054
@@ -56,7 +59,7 @@ def load_exam(
     title_in_text: bool | None = None,  # titles before the documents; None: if a model was tuned so
     format: str | None = None,  # of a QA file, as in `read_qa`
     columns: dict[str, str] | None = None,  # as in `read_qa`
-) -> tuple[RetrievalSet, dict]:  # the exam, and {setting, unit, ..., title_in_text, held_out_articles, taken_out, articles: of each query}
+) -> tuple[RetrievalSet, dict]:  # the exam, and {setting, unit, ..., title_in_text, held_out_articles, taken_out, articles and answers: of each query}
     "Read an exam and keep what was trained on out of it. Raises InputError."
     read = already_read(models)
     if format not in (None, 'llamaindex') or not is_retrieval_set(data):
@@ -66,7 +69,8 @@ def load_exam(
         sizes = dict(chunk_size=chunk_size, chunk_overlap=chunk_overlap) if unit == 'chunk' else {}
         return exam, dict(setting='unseen', unit=unit, **sizes, title_in_text=title_in_text, taken_out=len(out),
                           held_out_articles=sorted(set(qa['title'])) if out else None,
-                          articles={q: t for q, t in zip(qa['id'], qa['title']) if q in exam.queries})
+                          articles={q: t for q, t in zip(qa['id'], qa['title']) if q in exam.queries},
+                          answers={q: a for q, a in zip(qa['id'], qa['answer']) if q in exam.queries})
     if title_in_text: raise InputError(f'{data}: a retrieval set is taken as it is written; leave --title-in-text out, or give a QA file')
     if title_in_text is None and any(map(trained_with_titles, models)):
         logger.warning('%s: taken as it is written, though a model was tuned with titles before the passages', data)
@@ -76,7 +80,7 @@ def load_exam(
     shared = any(hash_text(t) in read['passages'] for t in exam.corpus.values())
     return exam._replace(queries={q: exam.queries[q] for q in keep}), dict(
         setting='same-corpus' if shared else 'unseen', unit='document', title_in_text=None, taken_out=len(exam.queries) - len(keep),
-        held_out_articles=None, articles=None)
+        held_out_articles=None, articles=None, answers=None)
 
 # %% ../nbs/06_evaluation.ipynb #d2a4c72f
 def system_names(
@@ -129,12 +133,14 @@ def run_systems(
 def score_runs(
     exam: RetrievalSet,  # labels
     runs: dict[str, dict],  # system -> ranking
+    top_k: int = 5,  # a k more for which every metric is wanted
 ) -> dict[str, pd.DataFrame]:  # system -> metrics, a row a query, indexed by query id
     "Every metric of every query."
     relevant = [exam.relevant_docs[q] for q in exam.queries]
     n = np.array([len(r) for r in relevant])
     ranked = {s: [[d for d, _ in run[q]] for q in exam.queries] for s, run in runs.items()}
-    return {s: rank_metrics(gains(r, relevant), n).set_axis(list(exam.queries)) for s, r in ranked.items()}
+    keys = list(dict.fromkeys(f'{name}@{k}' for name, ks in METRICS.items() for k in (*ks, top_k)))
+    return {s: rank_metrics(gains(r, relevant), n, keys).set_axis(list(exam.queries)) for s, r in ranked.items()}
 
 _also = [('tuned', 'bm25'), ('hybrid', 'bm25'), ('hybrid', 'tuned')]
 
@@ -144,10 +150,11 @@ def compare_systems(
     metric: str = PRIMARY,  # what is compared
     seed: int = 0,  # of the resampling
 ) -> dict[str, dict]:  # 'tuned': against base; 'hybrid_vs_bm25': one against the other
-    "Paired differences with interval, test and verdict."
-    diff = lambda a, b: paired_difference(scores[a][metric].to_numpy(), scores[b][metric].to_numpy(), groups, seed=seed)
-    against_base = {s: diff(s, 'base') for s in scores if s != 'base' and 'base' in scores}
-    return against_base | {f'{a}_vs_{b}': diff(a, b) for a, b in _also if a in scores and b in scores}
+    "Paired differences with interval, test and verdict, corrected for their number."
+    pairs = {s: (s, 'base') for s in scores if s != 'base' and 'base' in scores}
+    pairs |= {f'{a}_vs_{b}': (a, b) for a, b in _also if a in scores and b in scores}
+    found = compare_all({s: f[metric].to_numpy() for s, f in scores.items()}, groups, list(pairs.values()), seed=seed)
+    return dict(zip(pairs, found.values()))
 
 # %% ../nbs/06_evaluation.ipynb #2a226917
 def _cut(embedders: dict[str, Embedder], exam: RetrievalSet) -> dict[str, float]:
@@ -158,6 +165,36 @@ def _cut(embedders: dict[str, Embedder], exam: RetrievalSet) -> dict[str, float]
 def _per_query(exam: RetrievalSet, scores: dict[str, pd.DataFrame]) -> list[dict]:
     return [dict(query_id=q, query=t, group=exam.groups[q]) | {s: round(float(f.at[q, PRIMARY]), 6) for s, f in scores.items()}
             for q, t in exam.queries.items()]
+
+def _clusters(exam: RetrievalSet, articles: dict[str, str] | None, cluster: str) -> list[str]:
+    if cluster not in ('passage', 'article'): raise InputError(f"cluster='{cluster}': choose passage or article")
+    if cluster == 'article' and not articles: raise InputError('cluster=article: this set names no articles; leave --cluster out')
+    return [(articles if cluster == 'article' else exam.groups)[q] for q in exam.queries]
+
+def _examine(name: str, exam: RetrievalSet, about: dict, embedders: dict[str, Embedder], with_: tuple[str, ...] = (), weight: float | None = None,
+             cluster: str = 'passage', top_k: int = 5, seed: int = 0) -> tuple[dict, dict, dict]:
+    "All systems on one set: what stands in the file, the rankings, the scores."
+    groups = _clusters(exam, about['articles'], cluster)
+    runs, made = run_systems(exam, embedders, with_, articles=about['articles'], weight=weight, seed=seed)
+    scores = score_runs(exam, runs, top_k)
+    told = {k: v for k, v in about.items() if k not in ('articles', 'answers')}
+    return dict(data=name, **told, n_queries=len(exam.queries), n_corpus=len(exam.corpus), n_groups=len(set(groups)), cluster=cluster,
+                left_out=exam.left_out, hybrid=made, results={s: f.mean().round(6).to_dict() for s, f in scores.items()},
+                comparison=compare_systems(scores, groups, seed=seed)), runs, scores
+
+def _looked_into(exam: RetrievalSet, about: dict, runs: dict, scores: dict, seed: int) -> dict[str, list[dict]]:
+    "Kinds of questions, and those that flipped."
+    rows = slice_scores(question_table(exam, about['answers']), {s: f[PRIMARY].to_dict() for s, f in scores.items()}, seed=seed)
+    flipped = flips(exam, runs, answers=about['answers'], articles=about['articles']) if 'tuned' in runs else []
+    return dict(slices=json.loads(rows.to_json(orient='records', force_ascii=False)), flips=flipped)
+
+def _judged(exam: RetrievalSet, runs: dict, name: str, top_k: int) -> dict:
+    "A third model's opinion on the first hits of base and tuned, after an exam of its own."
+    if 'tuned' not in runs: raise InputError('judge: two models are needed, the base and the tuned one')
+    who, columns = get_judge(name), 'query_id rank doc_id score text source'.split()
+    hits = lambda s: pd.DataFrame([(q, i, d, score, exam.corpus[d], d) for q, r in runs[s].items() for i, (d, score) in enumerate(r[:top_k], 1)],
+                                  columns=columns)
+    return judge_hits(hits('base'), hits('tuned'), who, exam.queries, exam.groups) | dict(exam=examine_judge(exam, runs, who, top_k=top_k))
 
 # %% ../nbs/06_evaluation.ipynb #eec42ccd
 def evaluate(
@@ -175,23 +212,26 @@ def evaluate(
     format: str | None = None,  # of a QA file, as in `read_qa`
     columns: dict[str, str] | None = None,  # as in `read_qa`
     weight: float | None = None,  # of the model in a hybrid, 0 to 1, as `tune_hybrid` gives it; None: chosen on other articles' questions
-) -> dict:  # results, comparison, per_query, hybrid, and what they were made with; ready for JSON
+    guard_data: str | Path | None = None,  # an unrelated set: what was lost there?
+    cluster: str = 'passage',  # 'passage' or 'article': questions on one are one witness
+    top_k: int = 5,  # documents that a hit counts among, and that the judge sees
+    judge: str | None = None,  # as in `get_judge`: what a third model says of both; None: nobody is asked
+) -> dict:  # as `Result` of korembed.results describes it; ready for JSON
     "Which system finds the right passages, by how much, and how sure is that? Raises InputError."
     if not models: raise InputError('no model given; name at least one, the base first')
     if weight is not None: check_weight(weight)
+    if top_k < 1: raise InputError(f'top_k={top_k}: give at least 1')
     exam, about = load_exam(data, models, unit, chunk_size, chunk_overlap, documents, title_in_text, format, columns)
     if about['taken_out']: logger.info('%d taken out because a model was trained on them; %d questions of %s left', about['taken_out'],
                                        len(exam.queries), ', '.join(about['held_out_articles'] or ['the set']))
-    names, articles = system_names(models), about.pop('articles')
+    guarded = load_exam(guard_data, models) if guard_data else None   # before the models: what cannot be read is refused at once
+    names = system_names(models)
     embedders = {n: Embedder(load_model(m, prompts, device)) for n, m in names.items()}
-    runs, made = run_systems(exam, embedders, with_, articles=articles, weight=weight, seed=seed)
-    scores = score_runs(exam, runs)
-    groups = [exam.groups[q] for q in exam.queries]
-    return dict(schema=1, data=Path(data).name, **about, n_queries=len(exam.queries), n_corpus=len(exam.corpus),
-                n_groups=len(set(groups)), left_out=exam.left_out, primary=PRIMARY, models=names, cut=_cut(embedders, exam), hybrid=made,
-                results={s: f.mean().round(6).to_dict() for s, f in scores.items()},
-                comparison=compare_systems(scores, groups, seed=seed), per_query=_per_query(exam, scores),
-                judge=None, training=None, seed=seed, made_with=circumstances())
+    found, runs, scores = _examine(Path(data).name, exam, about, embedders, with_, weight, cluster, top_k, seed)
+    guard = _examine(Path(guard_data).name, *guarded, embedders, top_k=top_k, seed=seed)[0] if guarded else None
+    return dict(schema=SCHEMA, **found, primary=PRIMARY, top_k=top_k, models=names, cut=_cut(embedders, exam), per_query=_per_query(exam, scores),
+                **_looked_into(exam, about, runs, scores, seed), guard=guard, judge=_judged(exam, runs, judge, top_k) if judge else None, training=None, seed=seed,
+                made_with=circumstances())
 
 # %% ../nbs/06_evaluation.ipynb #d2ec0ab4
 def sweep_scale(

@@ -12,8 +12,9 @@ from typing import Callable
 import numpy as np, pandas as pd
 from scipy.stats import bootstrap
 from sklearn.feature_extraction.text import TfidfVectorizer
+from .certainty import paired_difference
 from .data import RetrievalSet
-from .metrics import PRIMARY, gains, paired_difference, rank_metrics, top_k as best
+from .metrics import PRIMARY, gains, rank_metrics, top_k as best
 from .model import load_model
 from .openai_client import RemoteEmbedder, ledger_line, openai_key
 from .text import InputError, nfc

@@ -5,20 +5,20 @@
 # %% auto #0
 __all__ = ['Hits', 'REASONS', 'question_table', 'slice_scores', 'flips', 'flip_counts', 'write_flips']
 
-# %% ../nbs/06e_slices.ipynb #ed4bd821
+# %% ../nbs/06e_slices.ipynb #b2679d48
 import re
 from collections.abc import Mapping
 from pathlib import Path
 import pandas as pd
 from jinja2 import Environment
+from .certainty import paired_difference
 from .data import RetrievalSet
 from .eda import answer_type, question_type
 from .lexical import overlap
-from .metrics import paired_difference
 from .near_duplicates import likeness, shingles
 from .text import replacing
 
-# %% ../nbs/06e_slices.ipynb #727ba5cb
+# %% ../nbs/06e_slices.ipynb #9db927bf
 _lengths = {'1–20': 20, '21–35': 35, '36–50': 50, '51+': float('inf')}   # up to so many characters
 _overlaps = {'< 25 %': .25, '25–50 %': .5, '50–75 %': .75, '≥ 75 %': float('inf')}   # below this share
 
@@ -39,7 +39,7 @@ def question_table(
     if answers is not None: columns['answer type'] = [answer_type(answers.get(q) or '') or 'not known' for q in ids]
     return pd.DataFrame(columns | dict(group=[exam.groups[q] for q in ids]), index=pd.Index(ids, name='query_id'))
 
-# %% ../nbs/06e_slices.ipynb #bdcf3a09
+# %% ../nbs/06e_slices.ipynb #941b5919
 _least = 10   # passages
 
 def _row(part: pd.DataFrame, values: pd.DataFrame, a: str, b: str, seed: int) -> dict:
@@ -67,7 +67,7 @@ def slice_scores(
         rows += [{'slice': by, 'value': name} | _row(table[column == name], values, a, b, seed) for name in order if (column == name).any()]
     return pd.DataFrame(rows)
 
-# %% ../nbs/06e_slices.ipynb #2c16e12d
+# %% ../nbs/06e_slices.ipynb #8c89d6ff
 Hits = list[tuple[str, float]]
 
 def _first_right(hits: Hits, right: set[str]) -> int | None:
@@ -78,7 +78,7 @@ def _place(rank: int | None, k: int) -> int:
     "2: first, 1: among the first k, 0: beyond."
     return 0 if rank is None or rank > k else 2 if rank == 1 else 1
 
-# %% ../nbs/06e_slices.ipynb #ef6aff22
+# %% ../nbs/06e_slices.ipynb #ee2c1265
 REASONS = ('near-duplicate in front', 'holds the answer, not labelled', 'another chunk of the right passage', 'same article',
            'shares more words with the question', 'nothing found', 'other')
 
@@ -94,7 +94,7 @@ def _owners(exam: RetrievalSet, of: Mapping[str, str]) -> dict[str, set[str]]:
             for d in docs: owners.setdefault(d, set()).add(of[q])
     return owners
 
-# %% ../nbs/06e_slices.ipynb #acdc1046
+# %% ../nbs/06e_slices.ipynb #e8d33414
 def _reason(
     exam: RetrievalSet,
     query_id: str,
@@ -114,7 +114,7 @@ def _reason(
     if overlap(question, text) > _shared(exam, query_id): return 'shares more words with the question'
     return 'other'
 
-# %% ../nbs/06e_slices.ipynb #be489504
+# %% ../nbs/06e_slices.ipynb #5101edfc
 def _short(text: str, answer: str = '', size: int = 160) -> str:
     "A piece of a text, from the answer's surroundings if it stands there."
     text = ' '.join(text.split())
@@ -122,7 +122,7 @@ def _short(text: str, answer: str = '', size: int = 160) -> str:
     piece = text[start:start + size]
     return ('…' if start else '') + piece + ('…' if start + size < len(text) else '')
 
-# %% ../nbs/06e_slices.ipynb #eba29e23
+# %% ../nbs/06e_slices.ipynb #e7f55f6c
 def flips(
     exam: RetrievalSet,  # labels and texts
     runs: Mapping[str, Mapping[str, Hits]],  # system -> ranking, as `run_systems` of korembed.evaluation gives it
@@ -154,15 +154,15 @@ def flip_counts(
     counts = {r: {c: sum(f['reason'] == r and f['change'] == c for f in rows) for c in ('won', 'lost')} for r in REASONS}
     return pd.DataFrame.from_dict({r: n for r, n in counts.items() if any(n.values())}, orient='index', columns=['won', 'lost'])
 
-# %% ../nbs/06e_slices.ipynb #e3541c98
+# %% ../nbs/06e_slices.ipynb #180da12b
 _style = '''body{font:15px/1.55 "Noto Sans KR","Apple SD Gothic Neo","Malgun Gothic",NanumGothic,sans-serif;color:#1c2733;background:#fff;
 max-width:72rem;margin:0 auto;padding:1rem}h1{font-size:1.4rem}bdi,summary{overflow-wrap:anywhere}[hidden]{display:none!important}
-label{margin-right:1rem;white-space:nowrap}select{font:inherit;max-width:100%}table{border-collapse:collapse;width:100%}
+label{margin-right:1rem;white-space:nowrap}select{font:inherit;max-width:17rem}table{border-collapse:collapse;width:100%}
 tbody{border-bottom:1px solid #d5dbe1;content-visibility:auto}td,th{padding:.35rem .5rem;text-align:left;vertical-align:top}
 th button{font:inherit;font-weight:600;border:0;background:none;padding:0;cursor:pointer;color:inherit}th button::after{content:" ↕";color:#8a96a3}
 .won{color:#1d6b3a}.lost{color:#a3341b}.n{white-space:nowrap}.answer{color:#52606d}.lists{display:grid;grid-template-columns:1fr 1fr;gap:1rem}
 .lists h2{font-size:1rem;margin:.5rem 0 0}ol{margin:.2rem 0;padding-left:1.5rem}li{font-size:.88rem;margin:.25rem 0}
-.right{background:#e6f3ea;box-shadow:-.3rem 0 #1d6b3a}summary{cursor:pointer;color:#2f6f9f}
+.right{background:#e6f3ea;box-shadow:inset .2rem 0 #1d6b3a;padding-left:.4rem}summary{cursor:pointer;color:#2f6f9f}
 @media(max-width:44rem){thead tr{display:flex;flex-wrap:wrap;gap:.2rem 1rem}th{padding:0}table,thead,tbody,tr,td{display:block}td{padding:.1rem 0}
 tbody{padding:.6rem 0}td[data-name]::before{content:attr(data-name) ": ";color:#52606d}.lists{grid-template-columns:1fr}label{display:block}}'''
 
@@ -175,7 +175,7 @@ document.querySelectorAll("th button").forEach((t,i)=>{let up=-1;t.onclick=()=>{
 const key=b=>b.rows[0].cells[i].dataset.value;
 bodies.sort((a,b)=>up*key(a).localeCompare(key(b),"ko",{numeric:true})).forEach(b=>table.append(b))}});show()'''
 
-# %% ../nbs/06e_slices.ipynb #b6dc4308
+# %% ../nbs/06e_slices.ipynb #219d5c7a
 _page = '''<!doctype html><html lang="ko"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>korembed: {{ title }}</title><style>{{ style|safe }}</style></head><body><h1><bdi>{{ title }}</bdi></h1>
 <p>{{ rows|length }} questions flipped: their first right document entered or left the first place, or the first {{ k }}. A reason says what stood
@@ -193,7 +193,7 @@ first where <bdi>{{ a }}</bdi> or <bdi>{{ b }}</bdi> did worse; it is computed f
 <ol>{% for h in hits %}<li{% if h.right %} class="right"{% endif %}><bdi>{{ h.text }}</bdi></li>{% else %}nothing found{% endfor %}</ol></div>{% endfor %}
 </div></details></td></tr></tbody>{% endfor %}</table><script>{{ script|safe }}</script>{% endif %}</body></html>'''
 
-# %% ../nbs/06e_slices.ipynb #7bf0c3d7
+# %% ../nbs/06e_slices.ipynb #e4d454ab
 def _counted(values: list[str]) -> dict[str, int]: return {v: values.count(v) for v in dict.fromkeys(sorted(values))}
 
 def write_flips(
