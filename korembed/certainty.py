@@ -54,7 +54,7 @@ POWER = .8
 def _smallest(sums: np.ndarray, sizes: np.ndarray, confidence: float) -> list[float | None]:
     "The true difference found with POWER, for every pair; None where nothing could be found, or nothing scatters."
     g = len(sizes)
-    if g < 2 or 2. ** (1 - g) >= 1 - confidence: return [None] * len(sums)   # no p of so few groups is small enough
+    if g < 2 or 2. ** (1 - g) >= round(1 - confidence, 12): return [None] * len(sums)   # no p of so few groups is small enough
     apart = sums - sizes * (sums.sum(1, keepdims=True) / sizes.sum())
     error = np.sqrt(g / (g - 1) * (apart ** 2).sum(1)) / sizes.sum()
     reach = stdtrit(g - 1, (1 + confidence) / 2) + stdtrit(g - 1, POWER)
@@ -69,7 +69,8 @@ def _difference(a: np.ndarray, b: np.ndarray, groups: list[str]) -> np.ndarray:
     return a - b
 
 def _verdict(interval: list[float] | None, p: float, confidence: float) -> str:
-    if not interval or p >= 1 - confidence or interval[0] <= 0 <= interval[1]: return 'cannot tell'
+    # 1 - .95 is a hair above .05
+    if not interval or p >= round(1 - confidence, 12) or interval[0] <= 0 <= interval[1]: return 'cannot tell'
     return 'helps' if interval[0] > 0 else 'hurts'
 
 def _compare(diffs: list[np.ndarray], groups: list[str], n_samples: int, seed: int, confidence: float) -> list[dict]:

@@ -100,7 +100,6 @@ def rank_metrics(
     keys = [f'{name}@{k}' for name, ks in METRICS.items() for k in ks] if keys is None else list(keys)
     wanted, g = [_read_key(key) for key in keys], np.asarray(gains)
     best, n = _best(g, np.asarray(n_relevant))
-    depth = max((k for _, k in wanted), default=1)
-    g, best, k = _fitted(g, depth), _fitted(best, depth), np.arange(1, depth + 1)
-    at = {name: _how[name](g, best, n[:, None], k) for name in {name for name, _ in wanted}}
+    depths = {name: max(k for other, k in wanted if other == name) for name, _ in wanted}
+    at = {name: _how[name](_fitted(g, d), _fitted(best, d), n[:, None], np.arange(1, d + 1)) for name, d in depths.items()}
     return pd.DataFrame({key: at[name][:, k - 1] for key, (name, k) in zip(keys, wanted)})

@@ -59,7 +59,7 @@ def test_sentence_transformers_with_its_ties_made_ours(tied):
 # ---- what holds whatever the ranking
 
 grades = st.lists(st.integers(0, 3), min_size=1, max_size=30)
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=60, derandomize=True, deadline=None)
 every = lambda k: [f'{m}@{k}' for m in METRICS]
 
 @quick
