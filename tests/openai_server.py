@@ -63,3 +63,9 @@ def serve(dim=64, twist=None):
             for k, v in before.items():
                 if v is None: os.environ.pop(k, None)
                 else: os.environ[k] = v
+
+def thousand():
+    "What two systems found, {query id: [text, ...]} each, and the queries: 1,000 texts, some 2.4 MB or nine requests."
+    queries = {f'q{i:02}': f'{i}번째 질문: 강은 어디로 흐르는가?' for i in range(20)}
+    chunk = lambda side, q, j: f'{side} {q} {j} ' + f'{j}번 강은 서울을 지나 서해로 흐른다. ' * 50
+    return *({q: [chunk(side, q, j) for j in range(n)] for q in queries} for side, n in (('처음', 25), ('나중', 24))), queries

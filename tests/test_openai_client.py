@@ -1,5 +1,5 @@
 "The embeddings client against a loopback service that fails as real ones do."
-import os, sqlite3, subprocess, sys, threading, traceback
+import os, sqlite3, subprocess, sys, threading, time, traceback
 import numpy as np, pytest
 from openai import OpenAI
 from openai_server import serve, vector
@@ -99,8 +99,9 @@ def test_errors_in_one_line_without_the_key(status, part, asked):
     assert part in said and n == asked
 
 def test_part_of_a_refused_key_is_not_repeated():
-    said, _ = refusal(lambda *_: (401, dict(error=dict(message='Incorrect API key provided: sk-very*****-key.'))))
-    assert 'sk-' not in said
+    for status in (401, 400):
+        said, _ = refusal(lambda *_: (status, dict(error=dict(message='Incorrect API key provided: sk-very*****-key.'))))
+        assert 'sk-' not in said
 
 def test_nobody_there():
     with serve() as (url, _): gone = client_of(url, 0)
@@ -144,6 +145,7 @@ def test_four_requests_at_a_time_and_no_more(own):
     def slow(n, s, b):
         with lock: now[0] += 1; most[0] = max(most + now)
         if n < 4: four.wait(10)   # comes back only if four are there together
+        time.sleep(.3)   # a fifth would come meanwhile
         with lock: now[0] -= 1
         return s, b
     texts = [f'{i} ' + '글' * 2700 for i in range(36 * 6)]
@@ -201,6 +203,16 @@ def test_the_limit_is_never_passed_however_many_ask_at_once(own):
         rest = RemoteEmbedder(client=own(url))
         rest(texts)
         assert rest.ledger['cached'] == poor.ledger['texts'] and set(received.paid.values()) == {1}
+
+def test_a_limit_that_suffices_is_not_hit_because_much_is_under_way(own):
+    "Tokens are a third of the bytes here; together the requests could cost more than the limit, one after the other they do not."
+    third = lambda b: b | dict(usage=dict(prompt_tokens=b['usage']['prompt_tokens'] // 3))
+    texts = [f'{i} ' + '글' * 2600 for i in range(36 * 6)]
+    with serve(twist=lambda n, s, b: (s, third(b))) as (url, received):
+        most = RemoteEmbedder(client=own(url)).plan(texts)['cost']
+        embed = RemoteEmbedder(client=own(url), max_cost=most * .55)
+        embed(texts)
+        assert len(received) == 6 and embed.ledger['cost'] == pytest.approx(most / 3, rel=1e-3)
 
 def test_a_plan_needs_no_key_and_sends_nothing():
     with serve() as (url, received):
