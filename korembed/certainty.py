@@ -64,7 +64,7 @@ def _smallest(sums: np.ndarray, sizes: np.ndarray, confidence: float) -> list[fl
 def _difference(a: np.ndarray, b: np.ndarray, groups: list[str]) -> np.ndarray:
     a, b = np.asarray(a, float), np.asarray(b, float)
     if not len(groups) or not a.shape == b.shape == (len(groups),):
-        raise ValueError(f'a difference needs queries, and for each two values and a group; here are {a.shape}, {b.shape} and {len(groups)}')
+        raise ValueError(f'a difference needs queries, and for each two values and a group; got {a.shape}, {b.shape} and {len(groups)}')
     if not np.isfinite(a - b).all(): raise ValueError('a difference needs finite values')
     return a - b
 

@@ -137,7 +137,7 @@ def test_false_alarms_are_as_rare_as_promised(sets):
 
 def test_questions_taken_for_themselves_raise_false_alarms(sets):
     scores, group = sets
-    assert 1 - verdicts(scores, np.arange(len(group)))['cannot tell'] > .14
+    assert 1 - verdicts(scores, np.arange(len(group)))['cannot tell'] > .25
 
 def test_a_gain_is_found_with_the_power_stated(sets):
     scores, group = sets
