@@ -15,7 +15,7 @@ help: ## Show this list
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed: make PYTHON=python3.12 ...'; exit 2; }
 	$(PYTHON) -m venv .venv
 	@sh tools/torch.sh $(BIN)/pip $(TORCH_INDEX)
-	$(BIN)/pip install -q --no-compile -c constraints.txt -e '.[offline,dev,guides]'
+	$(BIN)/pip install -q --no-compile -c constraints.txt -e '.[offline,dev,guides,mteb]'
 	@touch $@
 
 demo: .venv/ready ## The whole walk on the project's own data

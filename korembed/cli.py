@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['app', 'data_app', 'runs_app', 'demo', 'data_describe', 'data_prepare', 'data_convert', 'data_download', 'eda', 'mine',
            'train', 'runs_list', 'runs_show', 'runs_compare', 'tensorboard', 'index', 'search', 'evaluate',
-           'judge_command', 'scale_command', 'exit_code', 'main']
+           'judge_command', 'report_command', 'scale_command', 'exit_code', 'main']
 
 # %% ../nbs/12_cli.ipynb #2f7608c5
 import errno, json, logging, os, sys, traceback, warnings
@@ -58,9 +58,8 @@ def demo(
     "The whole walk on the project's own data; no network, key or graphics card needed. Example: korembed demo"
     _quiet()
     from korembed.pipeline import demo as run
-    from korembed.report import summary_table, verdict_line
     result = run(out, num_epochs, max_steps, device)
-    _show(result, as_json, f"{summary_table(result).to_string()}\n\n{verdict_line(result)}\n\nPapers: {result['out']}")
+    _show(result, as_json, '\n\n'.join([*_found_lines(result), f"Papers: {result['out']}"]))
 
 # %% ../nbs/12_cli.ipynb #84db0d8e
 def _dataset(path: Optional[Path]) -> Path:
@@ -486,6 +485,12 @@ def evaluate(
     chunk_size: Annotated[int, typer.Option(help='Characters, for chunks.')] = 512,
     chunk_overlap: _Overlap = 50,
     documents: Annotated[Optional[list[Path]], typer.Option(help='Whole documents to cut instead of the passages.')] = None,
+    guard_data: Annotated[Optional[Path], typer.Option(help='An unrelated set: what was lost there?')] = None,
+    judge: Annotated[Optional[str], typer.Option(help='Ask a third model, too: lexical, openai, an OpenAI model, local:MODEL.')] = None,
+    top_k: Annotated[int, typer.Option(help='Documents that a hit counts among, and that the judge sees.')] = 5,
+    cluster: Annotated[str, typer.Option(help='passage or article: questions on one are one witness.')] = 'passage',
+    leaderboard: Annotated[bool, typer.Option('--leaderboard', help='Beside the public scores of KorQuAD retrieval.')] = False,
+    mteb: Annotated[Optional[str], typer.Option(help="Also hand the models to the mteb package (an extra): Korean tasks, comma between. Needs the hub.")] = None,
     out: Annotated[Optional[Path], typer.Option(help='Folder for JSON, CSV, picture and report.')] = None,
     prompts: _Prompts = None, device: _Device = None, seed: Annotated[int, typer.Option(help='Of the resampling.')] = 0,
     title_in_text: _Titles = None, format: _Format = None, columns: _Columns = None, as_json: _Json = False,
@@ -493,17 +498,46 @@ def evaluate(
     "Score systems on labelled questions. Example: korembed evaluate --model offline --model latest --data dev.json"
     _quiet()
     from korembed.evaluation import evaluate as run
-    from korembed.report import cut_line, summary_table, verdict_line, write_report
+    from korembed.report import write_report
     from korembed.runs import model_of
-    result = run([model_of(m) for m in model], data, tuple(filter(None, with_.split(','))), unit, chunk_size, chunk_overlap,
+    models = [model_of(m) for m in model]
+    if mteb: _check_mteb(mteb)
+    result = run(models, data, tuple(filter(None, with_.split(','))), unit, chunk_size, chunk_overlap,
                  _read_documents(documents), prompts, device, seed,
-                 title_in_text, format, _mapping(columns), weight=hybrid_weight)
-    result['command'] = _typed(model, data, with_, hybrid_weight, unit, chunk_size, chunk_overlap, documents, seed, title_in_text, format, columns)
+                 title_in_text, format, _mapping(columns), weight=hybrid_weight, guard_data=guard_data, cluster=cluster, top_k=top_k, judge=judge)
+    result['command'] = _typed(model, data, with_, hybrid_weight, unit, chunk_size, chunk_overlap, documents, seed, title_in_text, format, columns,
+                               guard_data, judge, top_k, cluster)
     if out: out.mkdir(parents=True, exist_ok=True); write_report(result, out)
-    held = f"{result['taken_out']} left out because a model was trained on them\n" if result['taken_out'] else ''
-    _show(result, as_json, f'{held}{summary_table(result).to_string()}\n\n{verdict_line(result)}\n{cut_line(result)}'.rstrip())
+    beside = {}
+    if leaderboard: beside['leaderboard'] = _leaderboard(result)
+    if mteb: beside['mteb'] = _mteb(result['models'], mteb, prompts, device, out)
+    text = '\n\n'.join([*_found_lines(result), *(b.pop('text') for b in beside.values())])
+    _show(result | beside, as_json, text)
 
-def _typed(model, data, with_, weight, unit, chunk_size, chunk_overlap, documents, seed, title_in_text, format, columns) -> str:
+def _leaderboard(result: dict) -> dict:
+    from korembed.leaderboard import leaderboard as beside
+    table, comparable, said = beside(result['results'], result['sizes'])
+    return dict(comparable=comparable, text=f'{table.to_string()}\n{said}', rows=json.loads(table.reset_index().to_json(orient='records', force_ascii=False)))
+
+def _check_mteb(tasks: str) -> list[str]:
+    "Refuse unknown tasks before anything is computed."
+    from korembed.leaderboard import check_tasks
+    return check_tasks(list(filter(None, map(str.strip, tasks.split(',')))))
+
+def _mteb(models: dict[str, str], tasks: str, prompts: Optional[str], device: Optional[str], out: Optional[Path]) -> dict:
+    from korembed.leaderboard import run_mteb
+    from korembed.model import load_model
+    found = {n: run_mteb(load_model(m, prompts, device), _check_mteb(tasks), (out or Path('.'))/'mteb'/n) for n, m in models.items()}
+    return dict(text='\n\n'.join(f'{n}\n{t.to_string(index=False)}' for n, t in found.items()), rows={n: t.to_dict('records') for n, t in found.items()})
+
+def _found_lines(result: dict) -> list[str]:
+    from korembed.report import cut_line, guard_line, judge_line, summary_table, verdict_line
+    held = f"{result['taken_out']} left out because a model was trained on them\n" if result['taken_out'] else ''
+    said = filter(None, (verdict_line(result), guard_line(result), cut_line(result), judge_line(result)))
+    return [held + summary_table(result).to_string(), '\n'.join(said)]
+
+def _typed(model, data, with_, weight, unit, chunk_size, chunk_overlap, documents, seed, title_in_text, format, columns, guard, judge, top_k,
+           cluster) -> str:
     "The command to repeat it, without the folders of this machine."
     size = f' --chunk-size {chunk_size} --chunk-overlap {chunk_overlap}' if unit == 'chunk' else ''
     texts = ''.join(f' --documents {d.name}' for d in documents or [])
@@ -511,7 +545,9 @@ def _typed(model, data, with_, weight, unit, chunk_size, chunk_overlap, document
     titles = {None: '', True: ' --title-in-text', False: ' --no-title-in-text'}[title_in_text]
     read = (f' --format {format}' if format else '') + (f" --columns '{columns}'" if columns else '')
     fixed = f' --hybrid-weight {weight}' if weight is not None else ''
-    return f"korembed evaluate{models} --data {data.name} --with '{with_}'{fixed} --unit {unit}{size}{texts}{titles}{read} --seed {seed}"
+    more = (f' --guard-data {guard.name}' if guard else '') + (f" --judge '{judge}'" if judge else '')
+    more += f' --top-k {top_k}' * (top_k != 5) + f' --cluster {cluster}' * (cluster != 'passage')
+    return f"korembed evaluate{models} --data {data.name} --with '{with_}'{fixed} --unit {unit}{size}{texts}{titles}{read}{more} --seed {seed}"
 
 def _read_documents(paths: Optional[list[Path]]) -> Optional[dict]:
     if not paths: return None
@@ -581,6 +617,31 @@ def _show_price(who: tuple, asked: dict[str, str], hits: list, exam, as_json: bo
     texts = [*asked.values(), *(t for h in hits for t in h['text'])] + ([*exam.queries.values(), *exam.corpus.values()] if exam else [])
     plan = who[1].plan(list(map(nfc, texts))) if hasattr(who[1], 'plan') else None
     _show(dict(evaluation_model=who[0], plan=plan), as_json, f"{who[0]}: {plan_line(plan) if plan else 'runs here, costs nothing'}")
+
+# %% ../nbs/12_cli.ipynb #6c74980e
+@app.command('report')
+def report_command(
+    runs: Annotated[list[str], typer.Argument(help='Folders with evaluation_results.json, or such files; the first is the reference.')],
+    out: Annotated[Optional[Path], typer.Option(help='Folder for the papers; by default, for one result, where it lies.')] = None,
+    as_json: _Json = False,
+):
+    "The papers again from a stored result, or results side by side; no model is needed. Example: korembed report papers/first papers/second"
+    _quiet()
+    from korembed.report import versus_table, write_report
+    from korembed.results import compare_results, read_results
+    from korembed.text import write_json
+    stored = {r: read_results(r) for r in runs}
+    if len(runs) == 1:
+        out = out or (Path(runs[0]) if Path(runs[0]).is_dir() else Path(runs[0]).parent)
+        out.mkdir(parents=True, exist_ok=True)
+        page, result = write_report(stored[runs[0]], out), stored[runs[0]]
+        return _show(dict(report=str(page)), as_json, '\n\n'.join([*_found_lines(result), f'Report: {page}']))
+    if len(stored) < len(runs): raise InputError(f'report: {runs[0]} is named twice; name two results, or one')
+    first, *others = stored
+    found = {name: compare_results(stored[first], stored[name]) for name in others}
+    if out: out.mkdir(parents=True, exist_ok=True); write_json(out/'comparison_results.json', dict(reference=Path(first).name, against=found))
+    lines = [f"{name} against {first}: {c['n_queries']} questions, {c['primary']}\n{versus_table(c).to_string()}" for name, c in found.items()]
+    _show(dict(reference=first, against=found), as_json, '\n\n'.join(lines))
 
 # %% ../nbs/12_cli.ipynb #8d241d16
 @app.command('scale')

@@ -15,6 +15,7 @@ from .certainty import compare_all
 from .data import RetrievalSet, hash_text, is_retrieval_set, read_qa, read_retrieval_set, retrieval_set, trained_with_titles
 from .fusion import blend, check_weight, cross_blend, fuse, tune_weight
 from .judge import examine_judge, get_judge, judge as judge_hits
+from .leaderboard import task_sizes
 from .metrics import METRICS, PRIMARY, gains, rank_metrics
 from .model import Embedder, at_scales, count_tokens, load_model
 from .results import SCHEMA
@@ -188,10 +189,10 @@ def _looked_into(exam: RetrievalSet, about: dict, runs: dict, scores: dict, seed
     flipped = flips(exam, runs, answers=about['answers'], articles=about['articles']) if 'tuned' in runs else []
     return dict(slices=json.loads(rows.to_json(orient='records', force_ascii=False)), flips=flipped)
 
-def _judged(exam: RetrievalSet, runs: dict, name: str, top_k: int) -> dict:
+def _judged(exam: RetrievalSet, runs: dict, name: str | tuple, top_k: int) -> dict:
     "A third model's opinion on the first hits of base and tuned, after an exam of its own."
     if 'tuned' not in runs: raise InputError('judge: two models are needed, the base and the tuned one')
-    who, columns = get_judge(name), 'query_id rank doc_id score text source'.split()
+    who, columns = name if isinstance(name, tuple) else get_judge(name), 'query_id rank doc_id score text source'.split()
     hits = lambda s: pd.DataFrame([(q, i, d, score, exam.corpus[d], d) for q, r in runs[s].items() for i, (d, score) in enumerate(r[:top_k], 1)],
                                   columns=columns)
     return judge_hits(hits('base'), hits('tuned'), who, exam.queries, exam.groups) | dict(exam=examine_judge(exam, runs, who, top_k=top_k))
@@ -215,7 +216,7 @@ def evaluate(
     guard_data: str | Path | None = None,  # an unrelated set: what was lost there?
     cluster: str = 'passage',  # 'passage' or 'article': questions on one are one witness
     top_k: int = 5,  # documents that a hit counts among, and that the judge sees
-    judge: str | None = None,  # as in `get_judge`: what a third model says of both; None: nobody is asked
+    judge: str | tuple | None = None,  # a third model that looks at both, as `judge` takes it; None: nobody is asked
 ) -> dict:  # as `Result` of korembed.results describes it; ready for JSON
     "Which system finds the right passages, by how much, and how sure is that? Raises InputError."
     if not models: raise InputError('no model given; name at least one, the base first')
@@ -229,7 +230,8 @@ def evaluate(
     embedders = {n: Embedder(load_model(m, prompts, device)) for n, m in names.items()}
     found, runs, scores = _examine(Path(data).name, exam, about, embedders, with_, weight, cluster, top_k, seed)
     guard = _examine(Path(guard_data).name, *guarded, embedders, top_k=top_k, seed=seed)[0] if guarded else None
-    return dict(schema=SCHEMA, **found, primary=PRIMARY, top_k=top_k, models=names, cut=_cut(embedders, exam), per_query=_per_query(exam, scores),
+    return dict(schema=SCHEMA, **found, primary=PRIMARY, top_k=top_k, models=names, cut=_cut(embedders, exam), sizes=task_sizes(exam),
+                per_query=_per_query(exam, scores),
                 **_looked_into(exam, about, runs, scores, seed), guard=guard, judge=_judged(exam, runs, judge, top_k) if judge else None, training=None, seed=seed,
                 made_with=circumstances())
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from .data import sample_path, trained_with_titles
 from .evaluation import evaluate
 from .indexing import FINETUNED, ORIGINAL, index, read_documents
-from .judge import judge
+from .judge import get_judge, judge
 from .model import load_model
 from .report import write_report
 from .retrieval import compare
@@ -66,6 +66,7 @@ def prove(
     questions: str | Path,  # labelled questions on it: a QA file
     out: str | Path,  # folder for index and papers
     judge_name: str | None = None,  # None: OpenAI with a key, lexical without
+    guard_data: str | Path | None = None,  # unrelated questions: what was lost there?
     top_k: int = 5,  # hits the judge sees
     device: str | None = None,  # 'cpu', 'cuda', 'mps'
     chunk_size: int = 512,  # characters; shrinks to what the models see
@@ -77,10 +78,12 @@ def prove(
     size, over = made['chunk_size'], made['chunk_overlap']
     logger.info('indexed %d chunks of at most %d characters, twice', made['chunks'], size)
     result = evaluate([base, tuned], questions, unit='chunk', chunk_size=size, chunk_overlap=over, documents=docs, device=device,
-                      title_in_text=titles)
+                      title_in_text=titles, guard_data=guard_data, judge=(who := get_judge(judge_name)), top_k=top_k)
+    groups = {r['query_id']: r['group'] for r in result['per_query']}
     asked = {r['query_id']: r['query'] for r in result['per_query']}
     hits = compare(asked, load_model(base, device=device), load_model(tuned, device=device), db, top_k)
-    return result | dict(judge=judge(hits['original'], hits['finetuned'], judge_name, asked))
+    # the exam's own ranking is replaced by what the two collections really brought
+    return result | dict(judge=result['judge'] | judge(hits['original'], hits['finetuned'], who, asked, groups))
 
 # %% ../nbs/10_pipeline.ipynb #f7c82e87
 def training_info(
@@ -109,7 +112,7 @@ def demo(
     out = new_submission(out)
     made = train(sample_path('train'), out/'run', DEMO, num_epochs=num_epochs, max_steps=max_steps, device=device)
     result = prove('offline', str(move_model(out)), sample_path('eval/solar_system.txt'), sample_path('eval/solar_system.json'),
-                   out, 'lexical', device=device)
+                   out, 'lexical', sample_path('eval/english.jsonl'), device=device)
     less = f' --num-epochs {num_epochs}' * (num_epochs != DEMO.num_epochs) + f' --max-steps {max_steps}' * (max_steps > 0)
     result |= dict(models=dict(base='offline', tuned='model'), command='korembed demo' + less,
                    training=dict(loss=made['loss'], duration_seconds=made['seconds']['train'], train_examples=made['train_examples']))

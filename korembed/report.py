@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['summary_table', 'verdict_line', 'cut_line', 'guard_line', 'judge_line', 'hybrid_line', 'write_summary_csv',
            'hit_rate_table', 'write_system_csvs', 'plot_comparison', 'plot_loss', 'plot_runs', 'write_png',
-           'write_html', 'card_section', 'write_report']
+           'write_html', 'card_section', 'versus_table', 'write_report']
 
 # %% ../nbs/06c_report.ipynb #5894d9c6
 import base64, io, re
@@ -31,8 +31,8 @@ def _systems(result: dict) -> list[str]:
 
 def _difference(c: dict | None, digits: int = 3) -> str:
     if not c: return '—'
-    low, high = c['interval'] or (np.nan, np.nan)
-    return f"{c['difference']:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+    around = ' [{:+.{d}f}, {:+.{d}f}]'.format(*c['interval'], d=digits) if c['interval'] else ''   # too few passages for one
+    return f"{c['difference']:+.{digits}f}{around}"
 
 def summary_table(
     result: dict,  # what `evaluate` returns
@@ -247,11 +247,11 @@ def plot_runs(
 
 # %% ../nbs/06c_report.ipynb #89cf1970
 _style = '''body{font:16px/1.6 "Noto Sans KR","Apple SD Gothic Neo","Malgun Gothic",NanumGothic,sans-serif;color:#1c2733;background:#fff;
-max-width:60rem;margin:0 auto;padding:1rem}h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}img{max-width:100%}
+max-width:60rem;margin:0 auto;padding:1rem}h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}img{min-width:34rem;max-width:60rem}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem}
 td,th{padding:.3rem .6rem;border-bottom:1px solid #d5dbe1;text-align:left}td.n{text-align:right;white-space:nowrap}
 th:first-child,td:first-child{min-width:5rem}.verdict{border-left:4px solid #2f6f9f;padding:.2rem .8rem;font-weight:600}
-code{background:#f1f4f7;padding:.1rem .3rem;overflow-wrap:anywhere}@media print{h2{break-after:avoid}img,tr{break-inside:avoid}}'''
+code{background:#f1f4f7;padding:.1rem .3rem;overflow-wrap:anywhere}@media print{h2{break-after:avoid}img,tr{break-inside:avoid}img{min-width:0}}'''
 
 _page = '''<!doctype html><html lang="ko"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>korembed: {{ r.data }}</title><style>{{ style }}</style></head><body>
@@ -269,12 +269,12 @@ _page = '''<!doctype html><html lang="ko"><head><meta charset="utf-8"><meta name
 Intervals: bootstrap over {{ r.cluster or 'passage' }}s, paired by question; verdicts by a randomisation test, corrected for the number of comparisons (Holm).</p>
 <h2>Hits among the first {{ top_k }}</h2><div class="wide">{{ grid(hits) }}</div>
 {% for title, picture in pictures.items() %}<h2>{{ title }}</h2>
-<img alt="{{ title }}" src="data:image/png;base64,{{ picture }}">{% endfor %}
+<div class="wide"><img alt="{{ title }}" src="data:image/png;base64,{{ picture }}"></div>{% endfor %}
 {% for title, rows in moved.items() %}<h2>{{ title }}</h2><div class="wide">{{ grid(rows) }}</div>{% endfor %}
 {% if flipped is not none %}<h2>What flipped, and why</h2><div class="wide">{{ grid(flipped) }}</div>
 <p>Every one of them with both result lists: <a href="evaluation_flips.html">evaluation_flips.html</a>.</p>{% endif %}
 {% if kinds is not none %}<h2>Kinds of questions</h2><div class="wide">{{ grid(kinds) }}</div>
-<p>Many kinds are many looks: among twenty, one interval leaves zero out by luck. A kind that stands out is a hint to follow, no proof.</p>{% endif %}
+<p>Many kinds are many looks: among twenty, one interval leaves zero out by luck. A kind that stands out is a hint to follow, no proof. On fewer than ten passages there is no interval.</p>{% endif %}
 {% if r.judge %}<h2>The judge</h2><p>Judge: {{ r.judge.evaluation_model }}. {{ standing }}
 </p><ul>{% for line in judged %}<li>{{ line }}</li>{% endfor %}</ul>{% endif %}
 <h2>To repeat it</h2><p><code>{{ r.command }}</code></p><p>Seed {{ r.seed }}; {{ versions }}.</p></body></html>'''
@@ -307,7 +307,7 @@ def _kinds(result: dict) -> pd.DataFrame | None:
 
 def _judged(result: dict) -> list[str]:
     j = result['judge'] or {}
-    if 'ledger' in j: return judge_lines({k: v for k, v in j.items() if k != 'exam'})
+    if 'ledger' in j: return judge_lines({k: v for k, v in j.items() if k != 'exam'})[1:]   # its name stands above
     return [f"Wins: {', '.join(f'{s} {n}' for s, n in j['summary']['wins'].items())}"] if j else []   # as results of earlier versions stand
 
 def _flipped(result: dict) -> pd.DataFrame | None:
@@ -366,6 +366,15 @@ def card_section(
     asked = f"Data: {_cell(result['data'])}; setting: {result['setting']} ({_meaning[result['setting']]}); unit: {_unit(result)}."
     again = f"To repeat it: `{_cell(result['command'])}`, seed {result['seed']}." if result.get('command') else f"Seed {result['seed']}."
     return '\n\n'.join(['## Evaluation', *map(_cell, filter(None, said)), asked, _markdown(summary_table(result)), again]) + '\n' 
+
+# %% ../nbs/06c_report.ipynb #0d8772ba
+def versus_table(
+    found: dict,  # what `compare_results` returns
+) -> pd.DataFrame:  # a row a system: both means, the difference, the verdict
+    "Two evaluations at a glance."
+    rows = {s: {'first': f'{a:.3f}', 'second': f'{b:.3f}', 'difference [95 %]': _difference(found['comparison'][s]), 'verdict': found['comparison'][s]['verdict']}
+            for s, (a, b) in found['means'].items()}
+    return pd.DataFrame.from_dict(rows, orient='index')
 
 # %% ../nbs/06c_report.ipynb #b56b8a0a
 def write_report(

@@ -56,6 +56,7 @@ class Result(Examined):
     primary: str  # the metric of comparison and per_query
     top_k: NotRequired[int]  # of the hit-rate table
     models: dict[str, str]  # system -> model
+    sizes: NotRequired[dict[str, int]]  # questions, passages and their characters: by what a public exam is recognised
     cut: dict[str, float]  # system -> share of documents whose end it does not see
     hybrid: NotRequired[dict[str, Any]]  # how each hybrid was made
     per_query: list[dict[str, Any]]  # query_id, query, group, and the primary metric of each system

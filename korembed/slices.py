@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Hits', 'REASONS', 'question_table', 'slice_scores', 'flips', 'flip_counts', 'write_flips']
 
-# %% ../nbs/06e_slices.ipynb #b2679d48
+# %% ../nbs/06e_slices.ipynb #eb62cdb7
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ from .lexical import overlap
 from .near_duplicates import likeness, shingles
 from .text import replacing
 
-# %% ../nbs/06e_slices.ipynb #9db927bf
+# %% ../nbs/06e_slices.ipynb #a46504a6
 _lengths = {'1–20': 20, '21–35': 35, '36–50': 50, '51+': float('inf')}   # up to so many characters
 _overlaps = {'< 25 %': .25, '25–50 %': .5, '50–75 %': .75, '≥ 75 %': float('inf')}   # below this share
 
@@ -35,11 +35,12 @@ def question_table(
     band = lambda values, bands: pd.Categorical(values, list(bands), ordered=True)
     length = [next(n for n, end in _lengths.items() if len(exam.queries[q]) <= end) for q in ids]
     shared = [next(n for n, end in _overlaps.items() if _shared(exam, q) < end) for q in ids]
-    columns = {'question type': [question_type(exam.queries[q]) for q in ids], 'length': band(length, _lengths), 'overlap': band(shared, _overlaps)}
+    columns = {'question type': [question_type(exam.queries[q]) for q in ids], 'length': band(length, _lengths),
+               'overlap': band(shared, _overlaps)}
     if answers is not None: columns['answer type'] = [answer_type(answers.get(q) or '') or 'not known' for q in ids]
     return pd.DataFrame(columns | dict(group=[exam.groups[q] for q in ids]), index=pd.Index(ids, name='query_id'))
 
-# %% ../nbs/06e_slices.ipynb #941b5919
+# %% ../nbs/06e_slices.ipynb #fb6e5efd
 _least = 10   # passages
 
 def _row(part: pd.DataFrame, values: pd.DataFrame, a: str, b: str, seed: int) -> dict:
@@ -48,7 +49,8 @@ def _row(part: pd.DataFrame, values: pd.DataFrame, a: str, b: str, seed: int) ->
     row = dict(questions=len(part), passages=part['group'].nunique()) | v.mean().round(4).to_dict()
     if not {a, b} <= set(v): return row
     low = high = float('nan')
-    if row['passages'] >= _least: low, high = paired_difference(v[b].to_numpy(), v[a].to_numpy(), list(part['group']), seed=seed)['interval']
+    if row['passages'] >= _least:
+        low, high = paired_difference(v[b].to_numpy(), v[a].to_numpy(), list(part['group']), seed=seed)['interval']
     return row | dict(difference=round(float((v[b] - v[a]).mean()), 4), low=round(low, 4), high=round(high, 4))
 
 def slice_scores(
@@ -67,7 +69,7 @@ def slice_scores(
         rows += [{'slice': by, 'value': name} | _row(table[column == name], values, a, b, seed) for name in order if (column == name).any()]
     return pd.DataFrame(rows)
 
-# %% ../nbs/06e_slices.ipynb #8c89d6ff
+# %% ../nbs/06e_slices.ipynb #694895f4
 Hits = list[tuple[str, float]]
 
 def _first_right(hits: Hits, right: set[str]) -> int | None:
@@ -78,7 +80,7 @@ def _place(rank: int | None, k: int) -> int:
     "2: first, 1: among the first k, 0: beyond."
     return 0 if rank is None or rank > k else 2 if rank == 1 else 1
 
-# %% ../nbs/06e_slices.ipynb #ee2c1265
+# %% ../nbs/06e_slices.ipynb #2dce861a
 REASONS = ('near-duplicate in front', 'holds the answer, not labelled', 'another chunk of the right passage', 'same article',
            'shares more words with the question', 'nothing found', 'other')
 
@@ -94,7 +96,7 @@ def _owners(exam: RetrievalSet, of: Mapping[str, str]) -> dict[str, set[str]]:
             for d in docs: owners.setdefault(d, set()).add(of[q])
     return owners
 
-# %% ../nbs/06e_slices.ipynb #e8d33414
+# %% ../nbs/06e_slices.ipynb #aca01945
 def _reason(
     exam: RetrievalSet,
     query_id: str,
@@ -114,7 +116,7 @@ def _reason(
     if overlap(question, text) > _shared(exam, query_id): return 'shares more words with the question'
     return 'other'
 
-# %% ../nbs/06e_slices.ipynb #5101edfc
+# %% ../nbs/06e_slices.ipynb #efcdbf03
 def _short(text: str, answer: str = '', size: int = 160) -> str:
     "A piece of a text, from the answer's surroundings if it stands there."
     text = ' '.join(text.split())
@@ -122,7 +124,7 @@ def _short(text: str, answer: str = '', size: int = 160) -> str:
     piece = text[start:start + size]
     return ('…' if start else '') + piece + ('…' if start + size < len(text) else '')
 
-# %% ../nbs/06e_slices.ipynb #e7f55f6c
+# %% ../nbs/06e_slices.ipynb #8cb6817f
 def flips(
     exam: RetrievalSet,  # labels and texts
     runs: Mapping[str, Mapping[str, Hits]],  # system -> ranking, as `run_systems` of korembed.evaluation gives it
@@ -144,7 +146,8 @@ def flips(
         worse = a if after > before else b
         reason = _reason(exam, q, runs[worse][q], answer, passages_of, articles_of, articles.get(q))
         hits = {s: [dict(id=d, text=_short(exam.corpus[d], answer), right=d in right) for d, _ in runs[s][q][:5]] for s in (a, b)}
-        rows.append(dict(query_id=q, question=question, answer=answer, change='won' if worse == a else 'lost', ranks=ranks, reason=reason, hits=hits))
+        change = 'won' if worse == a else 'lost'
+        rows.append(dict(query_id=q, question=question, answer=answer, change=change, ranks=ranks, reason=reason, hits=hits))
     return rows
 
 def flip_counts(
@@ -154,17 +157,21 @@ def flip_counts(
     counts = {r: {c: sum(f['reason'] == r and f['change'] == c for f in rows) for c in ('won', 'lost')} for r in REASONS}
     return pd.DataFrame.from_dict({r: n for r, n in counts.items() if any(n.values())}, orient='index', columns=['won', 'lost'])
 
-# %% ../nbs/06e_slices.ipynb #180da12b
+# %% ../nbs/06e_slices.ipynb #0d71a565
 _style = '''body{font:15px/1.55 "Noto Sans KR","Apple SD Gothic Neo","Malgun Gothic",NanumGothic,sans-serif;color:#1c2733;background:#fff;
 max-width:72rem;margin:0 auto;padding:1rem}h1{font-size:1.4rem}bdi,summary{overflow-wrap:anywhere}[hidden]{display:none!important}
 label{margin-right:1rem;white-space:nowrap}select{font:inherit;max-width:17rem}table{border-collapse:collapse;width:100%}
 tbody{border-bottom:1px solid #d5dbe1;content-visibility:auto}td,th{padding:.35rem .5rem;text-align:left;vertical-align:top}
-th button{font:inherit;font-weight:600;border:0;background:none;padding:0;cursor:pointer;color:inherit}th button::after{content:" ↕";color:#8a96a3}
-.won{color:#1d6b3a}.lost{color:#a3341b}.n{white-space:nowrap}.answer{color:#52606d}.lists{display:grid;grid-template-columns:1fr 1fr;gap:1rem}
+th button{font:inherit;font-weight:600;border:0;background:none;padding:0;cursor:pointer;color:inherit}
+th button::after{content:" ↕";color:#8a96a3}
+.won{color:#1d6b3a}.lost{color:#a3341b}.n{white-space:nowrap}.answer{color:#52606d}
+.lists{display:grid;grid-template-columns:1fr 1fr;gap:1rem}
 .lists h2{font-size:1rem;margin:.5rem 0 0}ol{margin:.2rem 0;padding-left:1.5rem}li{font-size:.88rem;margin:.25rem 0}
 .right{background:#e6f3ea;box-shadow:inset .2rem 0 #1d6b3a;padding-left:.4rem}summary{cursor:pointer;color:#2f6f9f}
-@media(max-width:44rem){thead tr{display:flex;flex-wrap:wrap;gap:.2rem 1rem}th{padding:0}table,thead,tbody,tr,td{display:block}td{padding:.1rem 0}
-tbody{padding:.6rem 0}td[data-name]::before{content:attr(data-name) ": ";color:#52606d}.lists{grid-template-columns:1fr}label{display:block}}'''
+@media(max-width:44rem){thead tr{display:flex;flex-wrap:wrap;gap:.2rem 1rem}th{padding:0}
+table,thead,tbody,tr,td{display:block}td{padding:.1rem 0}
+tbody{padding:.6rem 0}td[data-name]::before{content:attr(data-name) ": ";color:#52606d}
+.lists{grid-template-columns:1fr}label{display:block}}'''
 
 _script = '''const bodies=[...document.querySelectorAll("tbody")],table=document.querySelector("table");
 const chosen=k=>document.getElementById(k).value;
@@ -175,25 +182,28 @@ document.querySelectorAll("th button").forEach((t,i)=>{let up=-1;t.onclick=()=>{
 const key=b=>b.rows[0].cells[i].dataset.value;
 bodies.sort((a,b)=>up*key(a).localeCompare(key(b),"ko",{numeric:true})).forEach(b=>table.append(b))}});show()'''
 
-# %% ../nbs/06e_slices.ipynb #219d5c7a
+# %% ../nbs/06e_slices.ipynb #81dfb621
 _page = '''<!doctype html><html lang="ko"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>korembed: {{ title }}</title><style>{{ style|safe }}</style></head><body><h1><bdi>{{ title }}</bdi></h1>
-<p>{{ rows|length }} questions flipped: their first right document entered or left the first place, or the first {{ k }}. A reason says what stood
-first where <bdi>{{ a }}</bdi> or <bdi>{{ b }}</bdi> did worse; it is computed from texts and labels, not judged.</p>
+<p>{{ rows|length }} questions flipped: their first right document entered or left the first place, or the first {{ k }}.
+A reason says what stood first where <bdi>{{ a }}</bdi> or <bdi>{{ b }}</bdi> did worse; it is computed from texts and labels, not judged.</p>
 {% if rows %}<p>{% for name, values in choices.items() %}<label>{{ name }} <select id="{{ name }}"><option value="">all</option>
 {% for v, n in values.items() %}<option value="{{ v }}">{{ v }} ({{ n }})</option>{% endfor %}</select></label>{% endfor %}
 <span id="shown">{{ rows|length }}</span> shown</p>
-<table><thead><tr>{% for c in ['question', 'change', a, b, 'reason'] %}<th><button type="button"><bdi>{{ c }}</bdi></button></th>{% endfor %}</tr></thead>
+<table><thead><tr>
+{% for c in ['question', 'change', a, b, 'reason'] %}<th><button type="button"><bdi>{{ c }}</bdi></button></th>{% endfor %}</tr></thead>
 {% for f in rows %}<tbody data-change="{{ f.change }}" data-reason="{{ f.reason }}"><tr>
 <td data-value="{{ f.question }}"><bdi>{{ f.question }}</bdi>{% if f.answer %}<br><bdi class="answer">{{ f.answer }}</bdi>{% endif %}</td>
 <td data-name="change" data-value="{{ f.change }}" class="{{ f.change }}">{{ f.change }}</td>
 {% for s, r in f.ranks.items() %}<td class="n" data-name="{{ s }}" data-value="{{ r or 1000000 }}">{{ r or '—' }}</td>{% endfor %}
 <td data-name="reason" data-value="{{ f.reason }}">{{ f.reason }}</td></tr>
-<tr><td colspan="5"><details><summary>both lists</summary><div class="lists">{% for s, hits in f.hits.items() %}<div><h2><bdi>{{ s }}</bdi></h2>
-<ol>{% for h in hits %}<li{% if h.right %} class="right"{% endif %}><bdi>{{ h.text }}</bdi></li>{% else %}nothing found{% endfor %}</ol></div>{% endfor %}
+<tr><td colspan="5"><details><summary>both lists</summary><div class="lists">
+{% for s, hits in f.hits.items() %}<div><h2><bdi>{{ s }}</bdi></h2>
+<ol>{% for h in hits %}<li{% if h.right %} class="right"{% endif %}><bdi>{{ h.text }}</bdi></li>
+{% else %}nothing found{% endfor %}</ol></div>{% endfor %}
 </div></details></td></tr></tbody>{% endfor %}</table><script>{{ script|safe }}</script>{% endif %}</body></html>'''
 
-# %% ../nbs/06e_slices.ipynb #e4d454ab
+# %% ../nbs/06e_slices.ipynb #48b98df4
 def _counted(values: list[str]) -> dict[str, int]: return {v: values.count(v) for v in dict.fromkeys(sorted(values))}
 
 def write_flips(
@@ -206,7 +216,8 @@ def write_flips(
     a, b = rows[0]['ranks'] if rows else ('', '')
     cut = [f | dict(question=_short(f['question'], size=400), answer=_short(f['answer'], size=200)) for f in rows]
     choices = {c: _counted([f[c] for f in rows]) for c in ('change', 'reason')}
-    text = Environment(autoescape=True).from_string(_page).render(rows=cut, title=title, k=k, a=a, b=b, choices=choices, style=_style, script=_script)
+    page = Environment(autoescape=True).from_string(_page)
+    text = page.render(rows=cut, title=title, k=k, a=a, b=b, choices=choices, style=_style, script=_script)
     # half a character cannot be written
     with replacing(path) as tmp: tmp.write_text(text, encoding='utf-8', errors='replace')
     return Path(path)

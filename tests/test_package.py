@@ -24,9 +24,9 @@ ALLOWED = dict(
     text='', lexical='', metrics='', certainty='', runs='', formats='', near_duplicates='', documents='', download='', openai_client='', model='', config='',
     data='documents formats near_duplicates', convert='data formats', eda='data lexical model', negatives='data lexical model near_duplicates',
     scored='formats model near_duplicates', losses='config model', trainer='config losses near_duplicates', training='config data losses metrics model negatives runs scored trainer',
-    slices='certainty data eda lexical near_duplicates', results='certainty',
+    slices='certainty data eda lexical near_duplicates', results='certainty', leaderboard='data metrics model',
     store='', indexing='data documents model store', fusion='metrics', retrieval='fusion indexing lexical model metrics store', judge='certainty data openai_client model metrics',
-    evaluation='certainty data fusion metrics model judge results retrieval runs slices', report='eda judge metrics results slices',
+    evaluation='certainty data fusion metrics model judge leaderboard results retrieval runs slices', report='eda judge metrics results slices',
     pipeline='config data evaluation indexing judge model report retrieval training', cli='*')
 
 def imports(path, module_level):
@@ -67,7 +67,7 @@ def test_pins_lie_in_the_ranges(root):
     ini = configparser.ConfigParser(delimiters=['='], interpolation=None); ini.read(root/'settings.ini', encoding='utf-8')
     pins = dict(l.lower().split('==') for l in (root/'constraints.txt').read_text(encoding='utf-8').splitlines() if '==' in l)
     pins = {k.replace('_', '-'): v for k, v in pins.items()}
-    core = [Requirement(r) for k in ('requirements', 'dev_requirements', 'offline_requirements', 'guides_requirements') for r in ini['DEFAULT'][k].split()]
+    core = [Requirement(r) for k in ('requirements', 'dev_requirements', 'offline_requirements', 'guides_requirements', 'mteb_requirements') for r in ini['DEFAULT'][k].split()]
     for r in core: assert r.specifier.contains(pins[r.name.lower()]), r
     extras = {k.removesuffix('_requirements') for k in ini['DEFAULT'] if k.endswith('_requirements')}
     assert extras == {'offline', 'ui', 'pdf', 'kiwi', 'mteb', 'guides', 'onnx', 'scale', 'dev', 'docs'}
