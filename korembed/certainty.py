@@ -122,5 +122,7 @@ def compare_all(
     pairs = list(dict.fromkeys(pairs))
     if not pairs: return {}
     found = _compare([_difference(scores[a], scores[b], groups) for a, b in pairs], groups, n_samples, seed, confidence)
-    adjusted = holm([r['p'] for r in found])
+    moved = [r['win'] + r['loss'] > 0 for r in found]
+    left = iter(holm([r['p'] for r, m in zip(found, moved) if m]))
+    adjusted = [next(left) if m else 1. for m in moved]
     return {pair: r | dict(p_holm=p, verdict=_verdict(r['interval'], p, confidence)) for pair, r, p in zip(pairs, found, adjusted)}

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TASK', 'READ', 'PUBLIC', 'logger', 'korquad_task', 'task_sizes', 'mteb_scores', 'leaderboard', 'korean_tasks',
-           'run_mteb']
+           'check_tasks', 'run_mteb']
 
 # %% ../nbs/06f_leaderboard.ipynb #f162e201
 import json, logging, warnings
@@ -145,18 +145,26 @@ def _load(task: object) -> None:
         raise InputError(f'{name}: its data ({place}) cannot be fetched ({str(e).splitlines()[0][:150]}); '
                          'connect to the hub, unset HF_HUB_OFFLINE, or fetch it once where there is a network') from e
 
-def run_mteb(
-    model: SentenceTransformer | Embedder,  # its prompts go with it
-    tasks: list[str],  # names, as `korean_tasks` lists them
-    out: str | Path,  # folder: what mteb says of each task, as NAME.json
-) -> pd.DataFrame:  # a row a task, split and part (Korean ones only): task, split, subset, metric, score
-    "Let the mteb package score a model on Korean tasks. Raises InputError."
+def check_tasks(
+    tasks: list[str],  # names
+) -> list[str]:  # the same
+    "Refuse what mteb does not have. Raises InputError."
+    if not tasks: raise InputError(f"mteb: no task named; try {TASK['name']}")
     known = korean_tasks()
     for t in tasks:
         if t not in known.index:
             near = get_close_matches(t, known.index, 3, .4)
             said = f"did you mean {', '.join(near)}" if near else f"try {TASK['name']}"
             raise InputError(f'{t}: mteb knows no Korean text task of this name; {said}')
+    return tasks
+
+def run_mteb(
+    model: SentenceTransformer | Embedder,  # its prompts go with it
+    tasks: list[str],  # names, as `korean_tasks` lists them
+    out: str | Path,  # folder: what mteb says of each task, as NAME.json
+) -> pd.DataFrame:  # a row a task, split and part (Korean ones only): task, split, subset, metric, score
+    "Let the mteb package score a model on Korean tasks. Raises InputError."
+    check_tasks(tasks)
     import mteb
     rows = []
     for task in mteb.get_tasks(tasks=tasks, languages=['kor']):
