@@ -557,11 +557,15 @@ def _read_documents(paths: Optional[list[Path]]) -> Optional[dict]:
 # %% ../nbs/12_cli.ipynb #f83ca638
 @app.command('judge')
 def judge_command(
-    queries: Annotated[Optional[Path], typer.Option(help='A file with a question on each line; - for standard input; those of --data by default.')] = None,
-    judge: Annotated[Optional[str], typer.Option(help="'openai', a model of the service, 'local:MODEL' or 'lexical'; openai by default if there is a key, else lexical.")] = None,
+    queries: Annotated[Optional[Path], typer.Option(
+        help='A file with a question on each line; - for standard input; those of --data by default.')] = None,
+    judge: Annotated[Optional[str], typer.Option(
+        help="openai, a model of the service, local:MODEL or lexical; openai by default if there is a key, else lexical.")] = None,
     top_k: Annotated[int, typer.Option(help='Hits the judge sees of each side.')] = 5,
-    collection: Annotated[list[str], typer.Option(help='Twice: the base, then the tuned one.')] = ['original_embeddings', 'finetuned_embeddings'],
-    model: Annotated[Optional[list[str]], typer.Option(help='Twice, the base first: these search the passages of --data, in the place of collections.')] = None,
+    collection: Annotated[list[str], typer.Option(
+        help='Twice: the base, then the tuned one.')] = ['original_embeddings', 'finetuned_embeddings'],
+    model: Annotated[Optional[list[str]], typer.Option(
+        help='Twice, the base first: these search the passages of --data, in the place of collections.')] = None,
     db_path: _Db = './chroma_db', chroma: _Chroma = None,
     data: Annotated[Optional[Path], typer.Option(help="Labelled questions, for the judge's own exam.")] = None,
     dry_run: Annotated[bool, typer.Option('--dry-run', help='Say what the judge would cost, and stop.')] = False,
@@ -572,11 +576,12 @@ def judge_command(
     asked = _asked(None, queries) if queries else None
     if not (queries or data): raise InputError('judge: no questions; name a file with --queries, or labelled questions with --data')
     if len(model or collection) != 2: raise InputError('judge: two sides are needed; give --collection, or --model, twice')
-    if model and not data: raise InputError('judge: models search the passages of --data; name it, or fill two collections with korembed index')
+    if model and not data: raise InputError('judge: models search the passages of --data; name it, or index two collections')
     _quiet()
     from korembed.judge import examine_judge, get_judge, judge as run, judge_lines
     who, sides = get_judge(judge, max_cost, dry_run), _sides(model, collection, chroma or db_path, device)
-    if judge in [f'local:{name}' for name, _, _ in sides]: raise InputError(f'--judge {judge}: is one of the two that are judged; choose a third')
+    if judge in [f'local:{name}' for name, _, _ in sides]:
+        raise InputError(f'--judge {judge}: is one of the two that are judged; choose a third')
     exam, runs = _labelled(data, sides) if data else (None, None)
     by_themselves = asked is not None
     asked = asked or exam.queries

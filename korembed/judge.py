@@ -77,7 +77,8 @@ def comparison_markdown(
     better = '' if row['improvement_pct'] is None else f" ({row['improvement_pct']:+.1f} %)"
     lines = [f"**Query:** {' '.join(row['query'].split())}", '', f"**Winner:** {row['winner']}{better}", '',
              '| | original | finetuned |', '|---|--:|--:|',
-             *(f'| {said} | {a[k]:.4f} | {b[k]:.4f} |' for said, k in (('average similarity', 'avg_similarity'), ('best', 'max_similarity'))),
+             f"| average similarity | {a['avg_similarity']:.4f} | {b['avg_similarity']:.4f} |",
+             f"| best | {a['max_similarity']:.4f} | {b['max_similarity']:.4f} |",
              f"| results | {a['num_results']} | {b['num_results']} |",
              *(f"| rank {i + 1} | {at(a['scores'], i)} | {at(b['scores'], i)} |" for i in range(max(len(a['scores']), len(b['scores'])))),
              '', f"Judge: {row['evaluation_model']}"]
@@ -183,8 +184,8 @@ def examine_judge(
     scores = {s: _ndcg(exam, r) for s, r in ranked.items()}
     seen = {s: _ndcg(exam, [r[:top_k] for r in ranked[s]]) for s in sides if both}
     means = {s: round(float(v.mean()), 6) for s, v in scores.items()}
-    return {'evaluation_model': label, 'n_queries': len(asked), 'n_corpus': len(ids), PRIMARY: round(float(mine.mean()), 6), 'systems': means,
-            'weaker_than': [s for s, v in means.items() if v > mine.mean()],
+    return {'evaluation_model': label, 'n_queries': len(asked), 'n_corpus': len(ids), PRIMARY: round(float(mine.mean()), 6),
+            'systems': means, 'weaker_than': [s for s, v in means.items() if v > mine.mean()],
             'comparison': {s: paired_difference(mine, v, groups) for s, v in scores.items()},
             'agreement': _agreement(seen[sides[1]] - seen[sides[0]], np.array(judged), groups) if both else None}
 
@@ -197,7 +198,7 @@ def exam_line(
             f"on {exam['n_queries']} labelled questions ({others}).")
     if exam['weaker_than']: head += f" Less than {', '.join(exam['weaker_than'])}: it cannot settle fine differences, the labels go first."
     a = exam['agreement']
-    if a is None: return head + ' No question on which the labels prefer one side: nothing to agree with.'
+    if a is None: return head + ' No question on which the labels prefer one of two sides, so no agreement was counted.'
     around = f", {a['interval'][0]:.0%} to {a['interval'][1]:.0%}" if a['interval'] else ''
     return head + (f" It agrees with the labels on {a['share']:.0%} of the {a['n']} questions where they prefer one side{around}"
                    f"{'' if a['better_than_a_coin'] else '; not surely better than a coin'}.")

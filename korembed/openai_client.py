@@ -186,7 +186,8 @@ def _get_kept(names: list[bytes]) -> dict[bytes, np.ndarray]:
     return {n: np.frombuffer(v, '<f4') for n, v in found.items()}
 
 def _keep(names: list[bytes], rows: np.ndarray) -> None:
-    with _cache() as db: db.executemany('INSERT OR IGNORE INTO vectors VALUES (?, ?)', zip(names, (r.astype('<f4').tobytes() for r in rows)))
+    packed = zip(names, (r.astype('<f4').tobytes() for r in rows))
+    with _cache() as db: db.executemany('INSERT OR IGNORE INTO vectors VALUES (?, ?)', packed)
 
 # %% ../nbs/01c_openai_client.ipynb #aa20f3e7
 class RemoteEmbedder:
@@ -283,8 +284,8 @@ class RemoteEmbedder:
         over = lambda: self.max_cost is not None and self._cost(self.ledger['tokens'] + self._under_way + most) > self.max_cost
         with self._turn:
             self._turn.wait_for(lambda: not over() or not self._under_way)
-            if over(): raise InputError(f"max_cost={self.max_cost:g}: the next request could pass it; ${self.ledger['cost']:.6f} are spent, "
-                                        'and what they bought is kept; raise it, or ask for less')
+            if over(): raise InputError(f'max_cost={self.max_cost:g}: the next request could pass it; '
+                                        f"${self.ledger['cost']:.6f} are spent, and what they bought is kept; raise it, or ask for less")
             self._under_way += most
 
 # %% ../nbs/01c_openai_client.ipynb #ccde1cd5
@@ -303,12 +304,14 @@ def ledger_line(
 ) -> str:  # for people
     "What was asked and paid."
     cost = 'price not known' if ledger['cost'] is None else f"${ledger['cost']:.6f}"
-    return f"{ledger['requests']} requests, {ledger['texts']:,} texts sent, {ledger['cached']:,} from the cache, {ledger['tokens']:,} tokens, {cost}"
+    return (f"{ledger['requests']} requests, {ledger['texts']:,} texts sent, {ledger['cached']:,} from the cache, "
+            f"{ledger['tokens']:,} tokens, {cost}")
 
 def plan_line(
     plan: dict,  # of `RemoteEmbedder.plan`
 ) -> str:  # for people
     "What would be asked and paid."
     cost = 'price not known' if plan['cost'] is None else f"${plan['cost']:.6f}"
-    return f"{plan['texts']:,} texts to send, {plan['cached']:,} in the cache; {'' if plan['exact'] else 'at most '}{plan['tokens']:,} tokens, {cost}"
+    most = '' if plan['exact'] else 'at most '
+    return f"{plan['texts']:,} texts to send, {plan['cached']:,} in the cache; {most}{plan['tokens']:,} tokens, {cost}"
 

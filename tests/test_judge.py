@@ -72,8 +72,8 @@ def trouble():
     return hits(base), hits(tuned), queries
 
 def test_a_thousand_texts_through_every_kind_of_trouble(service):
-    wrong = {0: lambda b: ('hang', b), 1: lambda b: ('cut', b), 2: lambda b: (500, {}), 3: lambda b: (429, {}, {'x-ratelimit-reset-tokens': '20ms'}),
-             4: lambda b: (200, b | dict(data=b['data'][::-1])), 5: lambda b: (503, {}), 7: lambda b: ('cut', b)}
+    wrong = {0: lambda b: ('hang', b), 1: lambda b: ('cut', b), 2: lambda b: (500, {}),
+             3: lambda b: (429, {}, {'x-ratelimit-reset-tokens': '20ms'}), 4: lambda b: (200, b | dict(data=b['data'][::-1])), 5: lambda b: (503, {}), 7: lambda b: ('cut', b)}
     base, tuned, queries = trouble()
     with serve(twist=lambda n, s, b: wrong[n](b) if n in wrong else (s, b)) as (url, received):
         service(url)
@@ -150,7 +150,8 @@ def test_a_judge_that_sees_less_than_the_judged_is_said_so_at_the_head():
     assert not dull['agreement']['better_than_a_coin'] and keen['comparison']['base']['verdict'] == 'helps'
     opposite = examine_judge(exam, dict(base=right, tuned=wrong), ('spite', lambda t: -np.eye(len(t)) * 0 + 1.), top_k=2)
     assert opposite['agreement']['share'] == 0 and opposite['agreement']['ties'] == 6   # one who sees no difference agrees with nobody
-    result = judge(hits({q: [exam.corpus['d0']] for q in exam.queries}), hits({q: [exam.corpus['d1']] for q in exam.queries}), 'lexical', exam.queries)
+    base, tuned = (hits({q: [exam.corpus[d]] for q in exam.queries}) for d in ('d0', 'd1'))
+    result = judge(base, tuned, 'lexical', exam.queries)
     assert judge_lines(result | dict(exam=dull))[0] == exam_line(dull)
 
 @pytest.fixture(scope='module')
@@ -163,7 +164,8 @@ def indexed(tmp_path_factory):
         index({'solar.txt': part}, 'offline', name, str(home/'chroma_db'), 150, 0, device='cpu')
     (home/'questions.txt').write_text('태양의 나이는?\n\n가장 큰 행성은?\n지구의 위성은?\n', encoding='utf-8')
     exam = labelled()
-    lines = [dict(question=t, answer=a.split()[-2], context=a, title=a.split()[0]) for t, a in zip(exam.queries.values(), exam.corpus.values())]
+    both = zip(exam.queries.values(), exam.corpus.values())
+    lines = [dict(question=t, answer=a.split()[-2], context=a, title=a.split()[0]) for t, a in both]
     (home/'dev.jsonl').write_text('\n'.join(json.dumps(l, ensure_ascii=False) for l in lines), encoding='utf-8')
     return home
 
@@ -186,8 +188,8 @@ def test_command_plans_then_pays_what_it_said(indexed, service, tmp_path):
         refused(*ASK, '--judge', 'text-embedding-3-large', '--max-cost', 1e-6, cwd=indexed, names=['max_cost=1e-06', 'kept'])
 
 def test_command_on_two_models_and_labelled_questions(indexed):
-    done = korembed('judge', '--model', 'offline', '--model', 'offline', '--data', 'dev.jsonl', '--judge', 'lexical', '--device', 'cpu', '--json',
-                    cwd=indexed)
+    done = korembed('judge', '--model', 'offline', '--model', 'offline', '--data', 'dev.jsonl', '--judge', 'lexical', '--device', 'cpu',
+                    '--json', cwd=indexed)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result['summary']['wins'] == dict(original=0, finetuned=0, tie=6) and result['ledger'] is None
