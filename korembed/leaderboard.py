@@ -6,7 +6,7 @@
 __all__ = ['TASK', 'READ', 'PUBLIC', 'logger', 'korquad_task', 'task_sizes', 'mteb_scores', 'leaderboard', 'korean_tasks',
            'check_tasks', 'run_mteb']
 
-# %% ../nbs/06f_leaderboard.ipynb #f162e201
+# %% ../nbs/06f_leaderboard.ipynb #463eac8f
 import json, logging, warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from .metrics import gains, rank_metrics
 from .model import Embedder
 from .text import InputError, read_text, replacing
 
-# %% ../nbs/06f_leaderboard.ipynb #f57e4f7c
+# %% ../nbs/06f_leaderboard.ipynb #cd76ef24
 TASK = dict(name='SQuADKorV1Retrieval', benchmark='MTEB(kor, v2)', questions=5774, passages=960,
             question_characters=195_447, passage_characters=523_388)
 READ = 'November 2026'   # when PUBLIC was read
@@ -36,7 +36,7 @@ PUBLIC = pd.DataFrame([
     ('BM25, character tokens, as mteb runs it', '-', .8387, .729, .941),
 ], columns=['model', 'parameters', 'NDCG@10', 'R@1', 'R@10']).set_index('model')
 
-# %% ../nbs/06f_leaderboard.ipynb #ef6cbf8f
+# %% ../nbs/06f_leaderboard.ipynb #68f06dd2
 def _paragraphs(path: str | Path) -> Iterator[tuple[str, list[dict]]]:
     "Document text and questions of each paragraph of a KorQuAD 1.0 file. Raises InputError."
     try:
@@ -66,7 +66,7 @@ def task_sizes(
     return dict(questions=len(exam.queries), passages=len(exam.corpus), question_characters=count(exam.queries.values()),
                 passage_characters=count(exam.corpus.values()))
 
-# %% ../nbs/06f_leaderboard.ipynb #db0a8a7d
+# %% ../nbs/06f_leaderboard.ipynb #089d95f6
 def mteb_scores(
     exam: RetrievalSet,  # labels
     run: Mapping[str, list[tuple[str, float]]],  # query id -> [(document id, score), ...], deep enough: 100 documents for map@100
@@ -79,7 +79,7 @@ def mteb_scores(
         return rank_metrics(gains(ranked, relevant), n).set_axis(list(exam.queries))
     return metrics(np.float32).assign(**{'mrr@10': metrics(float)['mrr@10']})
 
-# %% ../nbs/06f_leaderboard.ipynb #b4b948d1
+# %% ../nbs/06f_leaderboard.ipynb #70092965
 logger = logging.getLogger('korembed')
 
 def _need_mteb() -> None:
@@ -97,7 +97,7 @@ def _for_mteb(model: SentenceTransformer) -> Iterator[object]:
             yield SentenceTransformerEncoderWrapper(model)
     finally: model.prompts = own
 
-# %% ../nbs/06f_leaderboard.ipynb #e4e710b2
+# %% ../nbs/06f_leaderboard.ipynb #982ab9a3
 _columns = {'ndcg@10': 'NDCG@10', 'recall@1': 'R@1', 'recall@10': 'R@10'}
 _near = .005   # of the characters
 
@@ -125,7 +125,7 @@ def leaderboard(
             f"ours were scored on the {TASK['questions']:,} questions and {TASK['passages']:,} passages of the task, {exact}")
     return table.drop(columns='apart'), not unlike, f"Task {TASK['name']} of {TASK['benchmark']}, public rows read in {READ}; {said}."
 
-# %% ../nbs/06f_leaderboard.ipynb #76bd43e9
+# %% ../nbs/06f_leaderboard.ipynb #3a84b65e
 def korean_tasks() -> pd.DataFrame:  # index: name; columns type, benchmark: whether `MTEB(kor, v2)` has it
     "The Korean tasks of text that mteb knows. Raises InputError where mteb is missing."
     _need_mteb()
@@ -136,7 +136,7 @@ def korean_tasks() -> pd.DataFrame:  # index: name; columns type, benchmark: whe
     table = pd.DataFrame.from_dict(found, orient='index').rename_axis('name')
     return table.sort_values(['benchmark', 'type'], ascending=[False, True], kind='stable')
 
-# %% ../nbs/06f_leaderboard.ipynb #ad6596d6
+# %% ../nbs/06f_leaderboard.ipynb #86c809ca
 def _load(task: object) -> None:
     "Fetch the data of a task. Raises InputError."
     name, place = task.metadata.name, task.metadata.dataset.get('path', 'the hub')
