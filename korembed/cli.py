@@ -504,19 +504,20 @@ def evaluate(
     if mteb: _check_mteb(mteb)
     result = run(models, data, tuple(filter(None, with_.split(','))), unit, chunk_size, chunk_overlap,
                  _read_documents(documents), prompts, device, seed,
-                 title_in_text, format, _mapping(columns), weight=hybrid_weight, guard_data=guard_data, cluster=cluster, top_k=top_k, judge=judge)
+                 title_in_text, format, _mapping(columns), weight=hybrid_weight, guard_data=guard_data, cluster=cluster, top_k=top_k, judge=judge,
+                 leaderboard=leaderboard)
     result['command'] = _typed(model, data, with_, hybrid_weight, unit, chunk_size, chunk_overlap, documents, seed, title_in_text, format, columns,
-                               guard_data, judge, top_k, cluster)
+                               guard_data, judge, top_k, cluster, leaderboard)
     if out: out.mkdir(parents=True, exist_ok=True); write_report(result, out)
     beside = {}
-    if leaderboard: beside['leaderboard'] = _leaderboard(result)
+    if leaderboard: beside['public'] = _leaderboard(result)
     if mteb: beside['mteb'] = _mteb(result['models'], mteb, prompts, device, out)
     text = '\n\n'.join([*_found_lines(result), *(b.pop('text') for b in beside.values())])
     _show(result | beside, as_json, text)
 
 def _leaderboard(result: dict) -> dict:
     from korembed.leaderboard import leaderboard as beside
-    table, comparable, said = beside(result['results'], result['sizes'])
+    table, comparable, said = beside(result['leaderboard'], result['sizes'])
     return dict(comparable=comparable, text=f'{table.to_string()}\n{said}', rows=json.loads(table.reset_index().to_json(orient='records', force_ascii=False)))
 
 def _check_mteb(tasks: str) -> list[str]:
@@ -537,7 +538,7 @@ def _found_lines(result: dict) -> list[str]:
     return [held + summary_table(result).to_string(), '\n'.join(said)]
 
 def _typed(model, data, with_, weight, unit, chunk_size, chunk_overlap, documents, seed, title_in_text, format, columns, guard, judge, top_k,
-           cluster) -> str:
+           cluster, leaderboard) -> str:
     "The command to repeat it, without the folders of this machine."
     size = f' --chunk-size {chunk_size} --chunk-overlap {chunk_overlap}' if unit == 'chunk' else ''
     texts = ''.join(f' --documents {d.name}' for d in documents or [])
@@ -546,7 +547,7 @@ def _typed(model, data, with_, weight, unit, chunk_size, chunk_overlap, document
     read = (f' --format {format}' if format else '') + (f" --columns '{columns}'" if columns else '')
     fixed = f' --hybrid-weight {weight}' if weight is not None else ''
     more = (f' --guard-data {guard.name}' if guard else '') + (f" --judge '{judge}'" if judge else '')
-    more += f' --top-k {top_k}' * (top_k != 5) + f' --cluster {cluster}' * (cluster != 'passage')
+    more += f' --top-k {top_k}' * (top_k != 5) + f' --cluster {cluster}' * (cluster != 'passage') + ' --leaderboard' * leaderboard
     return f"korembed evaluate{models} --data {data.name} --with '{with_}'{fixed} --unit {unit}{size}{texts}{titles}{read}{more} --seed {seed}"
 
 def _read_documents(paths: Optional[list[Path]]) -> Optional[dict]:

@@ -15,7 +15,7 @@ from .certainty import compare_all
 from .data import RetrievalSet, hash_text, is_retrieval_set, read_qa, read_retrieval_set, retrieval_set, trained_with_titles
 from .fusion import blend, check_weight, cross_blend, fuse, tune_weight
 from .judge import examine_judge, get_judge, judge as judge_hits
-from .leaderboard import task_sizes
+from .leaderboard import korquad_task, mteb_scores, task_sizes
 from .metrics import METRICS, PRIMARY, gains, rank_metrics
 from .model import Embedder, at_scales, count_tokens, load_model
 from .results import SCHEMA
@@ -50,6 +50,10 @@ def unread(
     return qa.select(keep), sorted(met)
 
 # %% ../nbs/06_evaluation.ipynb #7f78d112
+def _public(path: str | Path, keep: set[str]) -> RetrievalSet:
+    exam = korquad_task(path)
+    return exam._replace(queries={q: t for q, t in exam.queries.items() if q in keep})
+
 def load_exam(
     data: str | Path,  # a QA file or a retrieval set
     models: list[str],  # the models to be examined: what they have read is kept out
@@ -60,18 +64,21 @@ def load_exam(
     title_in_text: bool | None = None,  # titles before the documents; None: if a model was tuned so
     format: str | None = None,  # of a QA file, as in `read_qa`
     columns: dict[str, str] | None = None,  # as in `read_qa`
+    public: bool = False,  # KorQuAD 1.0 as the public table has it: whole passages, their titles before them
 ) -> tuple[RetrievalSet, dict]:  # the exam, and {setting, unit, ..., title_in_text, held_out_articles, taken_out, articles and answers: of each query}
     "Read an exam and keep what was trained on out of it. Raises InputError."
     read = already_read(models)
     if format not in (None, 'llamaindex') or not is_retrieval_set(data):
         qa, out = unread(read_qa(data, format=format, columns=columns), read)
-        if title_in_text is None: title_in_text = any(map(trained_with_titles, models))
-        exam = retrieval_set(qa, unit, chunk_size, chunk_overlap, documents, title_in_text)
+        if title_in_text is None: title_in_text = public or any(map(trained_with_titles, models))
+        if public: exam, unit = _public(data, set(qa['id'])), 'passage'
+        else: exam = retrieval_set(qa, unit, chunk_size, chunk_overlap, documents, title_in_text)
         sizes = dict(chunk_size=chunk_size, chunk_overlap=chunk_overlap) if unit == 'chunk' else {}
         return exam, dict(setting='unseen', unit=unit, **sizes, title_in_text=title_in_text, taken_out=len(out),
                           held_out_articles=sorted(set(qa['title'])) if out else None,
                           articles={q: t for q, t in zip(qa['id'], qa['title']) if q in exam.queries},
                           answers={q: a for q, a in zip(qa['id'], qa['answer']) if q in exam.queries})
+    if public: raise InputError(f'{data}: the public table is of KorQuAD 1.0; give KorQuAD_v1.0_dev.json, or leave --leaderboard out')
     if title_in_text: raise InputError(f'{data}: a retrieval set is taken as it is written; leave --title-in-text out, or give a QA file')
     if title_in_text is None and any(map(trained_with_titles, models)):
         logger.warning('%s: taken as it is written, though a model was tuned with titles before the passages', data)
@@ -189,10 +196,9 @@ def _looked_into(exam: RetrievalSet, about: dict, runs: dict, scores: dict, seed
     flipped = flips(exam, runs, answers=about['answers'], articles=about['articles']) if 'tuned' in runs else []
     return dict(slices=json.loads(rows.to_json(orient='records', force_ascii=False)), flips=flipped)
 
-def _judged(exam: RetrievalSet, runs: dict, name: str | tuple, top_k: int) -> dict:
+def _judged(exam: RetrievalSet, runs: dict, who: tuple, top_k: int) -> dict:
     "A third model's opinion on the first hits of base and tuned, after an exam of its own."
-    if 'tuned' not in runs: raise InputError('judge: two models are needed, the base and the tuned one')
-    who, columns = name if isinstance(name, tuple) else get_judge(name), 'query_id rank doc_id score text source'.split()
+    columns = 'query_id rank doc_id score text source'.split()
     hits = lambda s: pd.DataFrame([(q, i, d, score, exam.corpus[d], d) for q, r in runs[s].items() for i, (d, score) in enumerate(r[:top_k], 1)],
                                   columns=columns)
     return judge_hits(hits('base'), hits('tuned'), who, exam.queries, exam.groups) | dict(exam=examine_judge(exam, runs, who, top_k=top_k))
@@ -216,13 +222,16 @@ def evaluate(
     guard_data: str | Path | None = None,  # an unrelated set: what was lost there?
     cluster: str = 'passage',  # 'passage' or 'article': questions on one are one witness
     top_k: int = 5,  # documents that a hit counts among, and that the judge sees
+    leaderboard: bool = False,  # KorQuAD 1.0 as the public table has it, scored by its rule for ties as well
     judge: str | tuple | None = None,  # a third model that looks at both, as `judge` takes it; None: nobody is asked
 ) -> dict:  # as `Result` of korembed.results describes it; ready for JSON
     "Which system finds the right passages, by how much, and how sure is that? Raises InputError."
     if not models: raise InputError('no model given; name at least one, the base first')
     if weight is not None: check_weight(weight)
     if top_k < 1: raise InputError(f'top_k={top_k}: give at least 1')
-    exam, about = load_exam(data, models, unit, chunk_size, chunk_overlap, documents, title_in_text, format, columns)
+    if judge and len(models) < 2: raise InputError('judge: two models are needed, the base and the tuned one')
+    who = get_judge(judge) if isinstance(judge, str) else judge
+    exam, about = load_exam(data, models, unit, chunk_size, chunk_overlap, documents, title_in_text, format, columns, leaderboard)
     if about['taken_out']: logger.info('%d taken out because a model was trained on them; %d questions of %s left', about['taken_out'],
                                        len(exam.queries), ', '.join(about['held_out_articles'] or ['the set']))
     guarded = load_exam(guard_data, models) if guard_data else None   # before the models: what cannot be read is refused at once
@@ -230,9 +239,11 @@ def evaluate(
     embedders = {n: Embedder(load_model(m, prompts, device)) for n, m in names.items()}
     found, runs, scores = _examine(Path(data).name, exam, about, embedders, with_, weight, cluster, top_k, seed)
     guard = _examine(Path(guard_data).name, *guarded, embedders, top_k=top_k, seed=seed)[0] if guarded else None
+    public = {s: mteb_scores(exam, r).mean().round(6).to_dict() for s, r in runs.items()} if leaderboard else None
     return dict(schema=SCHEMA, **found, primary=PRIMARY, top_k=top_k, models=names, cut=_cut(embedders, exam), sizes=task_sizes(exam),
                 per_query=_per_query(exam, scores),
-                **_looked_into(exam, about, runs, scores, seed), guard=guard, judge=_judged(exam, runs, judge, top_k) if judge else None, training=None, seed=seed,
+                **_looked_into(exam, about, runs, scores, seed), guard=guard, leaderboard=public,
+                judge=_judged(exam, runs, who, top_k) if who else None, training=None, seed=seed,
                 made_with=circumstances())
 
 # %% ../nbs/06_evaluation.ipynb #d2ec0ab4

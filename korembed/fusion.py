@@ -79,7 +79,7 @@ def _by_weight(bm25: Run, dense: Run, relevant_docs: dict[str, set[str]], weight
     n, right = np.array([len(relevant_docs[q]) for q in bm25]), np.zeros(scores.shape[1:], bool)
     for row, q, docs in zip(right, bm25, found): row[:len(docs)] = [d in relevant_docs[q] for d in docs]
     top = lambda w: np.take_along_axis(right, _best_first(scores, ranks, w)[:, :10], 1)
-    return np.array([rank_metrics(top(w), n)[PRIMARY] for w in weights])
+    return np.array([rank_metrics(top(w), n, [PRIMARY])[PRIMARY] for w in weights])
 
 def _pick(table: np.ndarray, weights: tuple[float, ...]) -> float:
     "Of the weights that lose less to the best than one standard error, the one nearest to the better half."

@@ -63,6 +63,7 @@ class Result(Examined):
     slices: NotRequired[list[dict[str, Any]]]  # kinds of question: slice, value, questions, a mean for each system
     flips: NotRequired[list[dict[str, Any]]]  # questions whose right document entered or left the first places
     guard: NotRequired[Examined | None]  # the same models on an unrelated set
+    leaderboard: NotRequired[dict[str, dict[str, float]] | None]  # as results, ties broken as the public table breaks them
     judge: dict[str, Any] | None  # a third model's opinion, with its own exam
     training: dict[str, Any] | None
     seed: int

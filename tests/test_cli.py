@@ -58,19 +58,50 @@ def test_plain_sentence_transformers_gives_the_same_vectors(trained):
     base = Embedder('offline', device='cpu')
     assert np.abs(base.encode_queries(texts) - ours.encode_queries(texts)).max() > 1e-4   # it did change
 
+PAPERS = {'evaluation_results.json', 'evaluation_summary.csv', 'evaluation_comparison.png', 'report.html', 'model_card_section.md'}
+
 def test_evaluate_keeps_trained_articles_out_and_says_which_are_left(trained, tmp_path):
     run, said = trained
     done = korembed('evaluate', '--model', 'offline', '--model', run/'model', '--data', SMALL, '--with', 'bm25,hybrid', '--out', 'papers',
-                    '--json', '--device', 'cpu', cwd=tmp_path)
+                    '--guard-data', sample_path('eval/english.jsonl'), '--judge', 'lexical', '--json', '--device', 'cpu', cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert set(result['results']) == {'base', 'tuned', 'bm25', 'hybrid', 'hybrid_base'}
+    assert result['guard']['n_queries'] == 40 and result['judge']['exam']['evaluation_model'].startswith('lexical')
     assert set(result['comparison']) >= {'tuned', 'bm25', 'hybrid', 'hybrid_base', 'tuned_vs_bm25', 'hybrid_vs_bm25', 'hybrid_vs_tuned'}
     assert {'ndcg@10', 'recall@10', 'mrr@10', 'map@100', 'hit_rate@5'} <= set(result['results']['tuned'])
     assert result['held_out_articles'] == said['held_out_articles'] and result['setting'] == 'unseen'
     assert all(title in done.stderr for title in said['held_out_articles'])
-    assert {p.name for p in (tmp_path/'papers').iterdir()} == {
-        'evaluation_results.json', 'evaluation_summary.csv', 'evaluation_comparison.png', 'report.html'}
+    assert {p.name for p in (tmp_path/'papers').iterdir()} - {'evaluation_flips.html'} == PAPERS | {
+        f'Information-Retrieval_evaluation_{s}_results.csv' for s in result['results']}
+    page = (tmp_path/'papers'/'report.html').read_text(encoding='utf-8')
+    assert all(part in page for part in ('unseen', 'english.jsonl', 'The judge: lexical', 'Holm'))
+
+def test_papers_again_and_two_results_side_by_side_without_a_model(tmp_path):
+    for name, options in dict(first=(), second=('--prompts', 'e5')).items():
+        done = korembed('evaluate', '--model', 'offline', '--data', SMALL, '--with', 'bm25', '--out', name, *options, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    again = korembed('report', 'first', '--out', 'copy', cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert {p.name for p in (tmp_path/'copy').iterdir()} == {p.name for p in (tmp_path/'first').iterdir()} >= PAPERS
+    for name in ('evaluation_results.json', 'evaluation_summary.csv', 'report.html', 'model_card_section.md'):
+        assert (tmp_path/'copy'/name).read_bytes() == (tmp_path/'first'/name).read_bytes(), name
+    beside = korembed('report', 'first', 'second', '--out', 'both', '--json', cwd=tmp_path)
+    found = json.loads(beside.stdout)['against']['second']
+    means = [json.loads((tmp_path/n/'evaluation_results.json').read_text(encoding='utf-8'))['results']['base']['ndcg@10'] for n in ('first', 'second')]
+    assert found['comparison']['base']['difference'] == pytest.approx(means[1] - means[0], abs=1e-5) != 0, beside.stderr
+    assert json.loads((tmp_path/'both'/'comparison_results.json').read_text(encoding='utf-8'))['against']['second'] == found
+    assert 'cannot tell' in korembed('report', 'first', 'second', cwd=tmp_path).stdout
+    refused('report', 'first', 'first', cwd=tmp_path, names=['named twice'])
+    refused('report', 'nowhere', cwd=tmp_path, names=['nowhere', 'korembed evaluate --out'])
+
+def test_what_cannot_be_examined_is_refused_at_once(tmp_path):
+    base = ('evaluate', '--model', 'offline', '--data', SMALL)
+    refused(*base, '--guard-data', 'none.json', cwd=tmp_path, names=['none.json'])
+    refused(*base, '--judge', 'lexical', cwd=tmp_path, names=['two models'])
+    refused(*base, '--top-k', '0', cwd=tmp_path, names=['top_k=0'])
+    refused(*base, '--cluster', 'book', cwd=tmp_path, names=['passage or article'])
+    refused(*base, '--mteb', 'SquadKorRetrieval', cwd=tmp_path, names=['SQuADKorV1Retrieval'])
 
 def test_a_model_trained_on_all_articles_is_not_examined_on_them(tmp_path):
     done = korembed('train', SMALL, *QUICK, '--train-split', '1.0', '--out', 'all', '--json', cwd=tmp_path)
