@@ -579,7 +579,7 @@ def judge_command(
     if len(model or collection) != 2: raise InputError('judge: two sides are needed; give --collection, or --model, twice')
     if model and not data: raise InputError('judge: models search the passages of --data; name it, or index two collections')
     _quiet()
-    from korembed.judge import examine_judge, get_judge, judge as run, judge_lines
+    from korembed.judge import comparison_markdown, examine_judge, get_judge, judge as run, judge_lines
     who, sides = get_judge(judge, max_cost, dry_run), _sides(model, collection, chroma or db_path, device)
     if judge in [f'local:{name}' for name, _, _ in sides]:
         raise InputError(f'--judge {judge}: is one of the two that are judged; choose a third')
@@ -590,7 +590,8 @@ def judge_command(
     if dry_run: return _show_price(who, asked, hits, exam, as_json)
     sat = dict(exam=examine_judge(exam, runs, who, top_k=top_k)) if exam else {}
     result = run(*hits, who, asked, None if by_themselves else exam.groups) | sat
-    _show(result, as_json, '\n'.join(judge_lines(result)))
+    one = ['', comparison_markdown(result['per_query'][0])] if len(asked) == 1 else []
+    _show(result, as_json, '\n'.join(judge_lines(result) + one))
 
 def _sides(models: Optional[list[str]], collections: list[str], db: str, device: Optional[str]) -> list[tuple]:
     "Name of the model, how to get it, and how to search its collection, if it is one."

@@ -77,7 +77,8 @@ def mteb_scores(
     def metrics(score):
         ranked = [[d for d, _ in sorted(run[q], key=lambda hit: (score(hit[1]), hit[0]), reverse=True)] for q in exam.queries]
         return rank_metrics(gains(ranked, relevant), n).set_axis(list(exam.queries))
-    return metrics(np.float32).assign(**{'mrr@10': metrics(float)['mrr@10']})
+    exact = metrics(float)
+    return metrics(np.float32).assign(**{k: exact[k] for k in exact if k.startswith('mrr@')})
 
 # %% ../nbs/06f_leaderboard.ipynb #70092965
 logger = logging.getLogger('korembed')
