@@ -1,6 +1,6 @@
 """How long one question takes: korembed against plain sentence-transformers with Chroma, and against exact search, in one run.
 
-Usage: python benchmarks/search.py [FOLDER [CHUNKS ...]] [--json]
+Usage: python benchmarks/search.py [FOLDER [CHUNKS ...]] [--deep] [--json]
 (by default collections of 1,000 and 10,000 chunks in a folder that is thrown away)
 
 FOLDER keeps the collections, one database for each size. 100,000 chunks take minutes to put in; broken off, the next run goes on where
@@ -10,8 +10,11 @@ the project's words, and their vectors lie in clusters around those of the real 
 Each question goes to all systems before the next is asked, each time in another order. `x plain` is the median of what a system takes
 over what plain takes for the same question; `CPU` says the same of computing time, all threads counted. `once` opens everything again
 for each question but the model: korembed's `search` as a function, and the libraries in the same way.
+
+`--deep` asks a model of twelve layers, as multilingual-e5-small has them, in place of six: the offline one with each layer twice. What
+korembed adds to a question does not depend on the model, so its share is smaller then. Give it a FOLDER of its own.
 """
-import json, random, sys, tempfile, time
+import copy, json, random, sys, tempfile, time
 from pathlib import Path
 import chromadb, numpy as np, xxhash
 from korembed.data import read_qa, sample_path
@@ -32,11 +35,17 @@ def made_up(chunks: int) -> dict[str, str]:
     docs = {f'real-{i}.txt': t for i, t in enumerate(real)}
     return docs | {f'{i}.txt': ' '.join(rng.choices(words, k=200)) for i in range(chunks // 9)}
 
+def deepened(model: SentenceTransformer) -> SentenceTransformer:
+    layers = model.transformers_model.encoder.layer
+    layers.extend([copy.deepcopy(x) for x in layers])
+    return model
+
 class Clusters(Embedder):
     "The offline model for the chunks of the exam; for all others a point near one of those, which one the text's hash says."
     # away from it in the directions in which the real ones differ: HNSW loses many points where noise is alike in all directions
-    def __init__(self) -> None:
+    def __init__(self, deep: bool) -> None:
         super().__init__('offline', device='cpu')
+        if deep: deepened(self.model)
         real = chunk_documents(made_up(0), SIZE, OVERLAP)['text'].tolist()
         self.known = dict(zip(real, super().encode_passages(real, progress=False)))
         self.centres = np.stack(list(self.known.values()))
@@ -113,8 +122,9 @@ def measure(db: Path, embedder: Embedder, model: SentenceTransformer) -> dict:
     again, once = systems(db, embedder, model)
     return summary(*timed(again, questions, ROUNDS), 'plain') | summary(*timed(once, questions[:ONCE], 1), 'plain once')
 
-def main(folder: Path, sizes: list[int], as_json: bool) -> None:
-    embedder, model, got = Clusters(), SentenceTransformer(str(offline_path()), device='cpu'), {}
+def main(folder: Path, sizes: list[int], deep: bool, as_json: bool) -> None:
+    embedder, model, got = Clusters(deep), SentenceTransformer(str(offline_path()), device='cpu'), {}
+    if deep: deepened(model)
     for n in sizes:
         got[n] = measure(filled(folder, n, embedder), embedder, model)
         if as_json: continue
@@ -125,8 +135,8 @@ def main(folder: Path, sizes: list[int], as_json: bool) -> None:
     if as_json: print(json.dumps(dict(hnsw=HNSW, top_k=TOP, sizes=got)))
 
 if __name__ == '__main__':
-    args = [a for a in sys.argv[1:] if a != '--json']
+    args, how = [a for a in sys.argv[1:] if not a.startswith('--')], ('--deep' in sys.argv, '--json' in sys.argv)
     sizes = [int(a) for a in args[1:]] or [1000, 10_000]
-    if args: main(Path(args[0]), sizes, '--json' in sys.argv)
+    if args: main(Path(args[0]), sizes, *how)
     else:
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as tmp: main(Path(tmp), sizes, '--json' in sys.argv)
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as tmp: main(Path(tmp), sizes, *how)

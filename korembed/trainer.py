@@ -8,7 +8,7 @@ __all__ = ['logger', 'passage_numbers', 'batch_sampler', 'pick_precision', 'keep
            'plain_forward', 'primary_metric', 'Validation', 'Record', 'fit', 'check_trained']
 
 # %% ../nbs/03e_trainer.ipynb #e05c2f77
-import ctypes, errno, json, logging, os, shutil, tempfile
+import atexit, ctypes, errno, json, logging, os, shutil, tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterator, Sequence
@@ -129,6 +129,10 @@ def leads() -> bool:
     "Whether this process is the one that writes."
     return int(os.environ.get('RANK', 0)) == 0
 
+def _take_leave() -> None:
+    # a process that ends while others still talk to it can die of their messages, with all its work done
+    if torch.distributed.is_initialized(): torch.distributed.destroy_process_group()
+
 def agree(
     said: object,  # what the first process says; the others' is not looked at
     device: str,  # 'cpu', 'cuda': how they talk to each other
@@ -136,6 +140,7 @@ def agree(
     "Start talking to the other processes, and take the first one's word. A barrier too."
     if processes() == 1: return said
     PartialState(cpu=device == 'cpu')
+    atexit.register(_take_leave)
     return broadcast_object_list([said])[0]
 
 # %% ../nbs/03e_trainer.ipynb #8f78a0eb

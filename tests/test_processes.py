@@ -29,6 +29,7 @@ for name in ('MultipleNegativesRanking', 'CachedMultipleNegativesRanking'):
     if state.num_processes > 1: torch.distributed.all_reduce(mean); mean /= state.num_processes
     found[name] = dict(loss=mean, grads={k: p.grad for k, p in model.named_parameters() if p.grad is not None})
 if state.is_main_process: torch.save(found, sys.argv[2])
+if state.num_processes > 1: torch.distributed.barrier(); torch.distributed.destroy_process_group()   # a process that leaves early can die of the other's messages
 '''
 
 def environment(root: Path) -> dict:
