@@ -249,9 +249,9 @@ def plot_runs(
 _style = '''body{font:16px/1.6 "Noto Sans KR","Apple SD Gothic Neo","Malgun Gothic",NanumGothic,sans-serif;color:#1c2733;background:#fff;
 max-width:60rem;margin:0 auto;padding:1rem}h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}img{min-width:34rem;max-width:60rem}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem}
-td,th{padding:.3rem .6rem;border-bottom:1px solid #d5dbe1;text-align:left}td.n{text-align:right;white-space:nowrap}
+td,th{padding:.3rem .6rem;border-bottom:1px solid #d5dbe1;text-align:left;unicode-bidi:isolate}h1,code,p{unicode-bidi:isolate;overflow-wrap:anywhere}td.n{text-align:right;white-space:nowrap}
 th:first-child,td:first-child{min-width:5rem}.verdict{border-left:4px solid #2f6f9f;padding:.2rem .8rem;font-weight:600}
-code{background:#f1f4f7;padding:.1rem .3rem;overflow-wrap:anywhere}@media print{h2{break-after:avoid}img,tr{break-inside:avoid}img{min-width:0}}'''
+code{background:#f1f4f7;padding:.1rem .3rem}@media print{h2{break-after:avoid}img,tr{break-inside:avoid}img{min-width:0}}'''
 
 _page = '''<!doctype html><html lang="ko"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>korembed: {{ r.data }}</title><style>{{ style }}</style></head><body>
@@ -287,10 +287,12 @@ _grid = '''<table><tr><th></th>{% for c in t.columns %}<th>{{ c }}</th>{% endfor
 {% for row in t.itertuples() %}<tr><td>{{ row[0] }}</td>
 {% for v in row[1:] %}<td class="n">{{ v }}</td>{% endfor %}</tr>{% endfor %}</table>'''
 
+def _short(text: str, size: int = 200) -> str: return text if len(text) <= size else text[:size] + '…'
+
 def _moved(result: dict, n: int = 10) -> dict[str, pd.DataFrame]:
     "The questions that gained and lost most."
     if 'tuned' not in result['results']: return {}
-    rows = pd.DataFrame(result['per_query']).assign(change=lambda d: d.tuned - d.base).sort_values('change', kind='stable')
+    rows = pd.DataFrame(result['per_query']).assign(query=lambda d: d['query'].map(_short), change=lambda d: d.tuned - d.base).sort_values('change', kind='stable')
     shown = lambda d: d.set_index('query')[['base', 'tuned', 'change']].map('{:.2f}'.format).rename_axis(None)
     picked = {'Gained most': rows[rows.change > 0].iloc[::-1].head(n), 'Lost most': rows[rows.change < 0].head(n)}
     return {k: shown(d) for k, d in picked.items() if len(d)}
