@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['logger', 'SECTIONS', 'Walk', 'read_walk', 'example_walk', 'files_fingerprint', 'stage', 'on_same_documents', 'run']
 
-# %% ../nbs/10a_walk.ipynb #6a3df9e9
+# %% ../nbs/10a_walk.ipynb #d1ffe470
 import difflib, hashlib, json, logging, time, tomllib
 from pathlib import Path
 from typing import Any, Callable, Iterable, NamedTuple
@@ -21,7 +21,7 @@ from .runs import model_of, read_run, run_lock
 from .text import InputError, read_text, write_json
 from .training import train
 
-# %% ../nbs/10a_walk.ipynb #7ab8661d
+# %% ../nbs/10a_walk.ipynb #eeb4cae6
 logger = logging.getLogger('korembed')
 
 _number = (int, float)
@@ -49,7 +49,7 @@ def _check_section(section: str, found: object, where: str) -> None:
         if not isinstance(value, kind) or isinstance(value, bool) and kind not in (bool, object):
             raise InputError(f'{where}, [{section}]: {key} = {value!r} is of the wrong kind; korembed run --example shows how it is written')
 
-# %% ../nbs/10a_walk.ipynb #52db4c53
+# %% ../nbs/10a_walk.ipynb #ea358d03
 class Walk(NamedTuple):
     "What is to be done, and where."
     file: str  # name of the TOML file
@@ -87,7 +87,7 @@ def read_walk(
     return Walk(Path(path).name, Path(out), data, parts['generate'], mine, _training(parts['train'], data, str(path)), parts['index'],
                 parts['evaluate'], set(parts['train']))
 
-# %% ../nbs/10a_walk.ipynb #6f5e9c2f
+# %% ../nbs/10a_walk.ipynb #4b325c48
 _EXAMPLE = """# korembed run my.toml
 # Started again, it goes on where it stopped, and does again only what has changed. Paths are seen from where you stand.
 out = "korembed_walk"  # everything that is made lies here
@@ -146,7 +146,7 @@ def example_walk() -> str:  # TOML
     for name, sample in places.items(): text = text.replace(name, json.dumps(sample_path(sample).as_posix(), ensure_ascii=False), 1)
     return text
 
-# %% ../nbs/10a_walk.ipynb #2b28c802
+# %% ../nbs/10a_walk.ipynb #e4178e2d
 def files_fingerprint(
     paths: str | Path | list[str | Path],  # files and folders; hidden files do not count
 ) -> str:  # 16 hexadecimal digits
@@ -160,7 +160,7 @@ def files_fingerprint(
             h.update(f'{path.name if file == path else file.relative_to(path).as_posix()}\0{digest}\0'.encode('utf-8', 'surrogateescape'))
     return h.hexdigest()[:16]
 
-# %% ../nbs/10a_walk.ipynb #84ba1f58
+# %% ../nbs/10a_walk.ipynb #ab530aac
 def _notes(out: Path) -> dict[str, dict]:
     path = out/'stages.json'
     try: return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
@@ -186,7 +186,7 @@ def stage(
     logger.info('%s: %s (%.0f s)', name, new['said'], new['seconds'])
     return new
 
-# %% ../nbs/10a_walk.ipynb #83f0dfbe
+# %% ../nbs/10a_walk.ipynb #0fb32723
 def _texts(data: dict) -> dict[str, str]:
     "Name -> text of what is to be searched."
     if data.get('documents'): return read_documents(data['documents'])
@@ -203,7 +203,7 @@ def _read(w: Walk) -> dict:
 
 def _documents(w: Walk) -> dict[str, str]: return json.loads((w.out/'documents.json').read_text(encoding='utf-8'))
 
-# %% ../nbs/10a_walk.ipynb #9b21da77
+# %% ../nbs/10a_walk.ipynb #0d05b3d3
 def _exam_asked(w: Walk) -> str | None: return w.evaluate.get('data')
 
 def _generate(w: Walk) -> dict:
@@ -216,7 +216,7 @@ def _generate(w: Walk) -> dict:
                                          prompt=files_fingerprint(w.generate['prompt']) if w.generate.get('prompt') else None,
                                          tests=files_fingerprint(tests) if tests else None), work)
 
-# %% ../nbs/10a_walk.ipynb #caaa11f1
+# %% ../nbs/10a_walk.ipynb #7132e4f8
 def _prepare(w: Walk, generated: dict | None) -> dict:
     c, path = w.config, w.out/generated['place'] if generated else Path(w.data['questions'])
     share = 1. if generated or _exam_asked(w) else w.data.get('train_split', .9)
@@ -230,7 +230,7 @@ def _prepare(w: Walk, generated: dict | None) -> dict:
     if share == 1 and not (generated or _exam_asked(w)): raise InputError(f'{w.file}: nothing is left for an exam; name one as data in [evaluate], or lower train_split in [data]')
     return stage(w.out, 'prepare', dict(settings=how, questions=files_fingerprint(path)), work)
 
-# %% ../nbs/10a_walk.ipynb #23841452
+# %% ../nbs/10a_walk.ipynb #9d230430
 # where it computes and what it writes down, not what comes out
 _free = {'device', 'num_workers', 'log_dir', 'log_every_n_steps', 'log_gradients', 'log_gradient_histograms', 'save_steps'}
 
@@ -257,7 +257,7 @@ def _train(w: Walk, lessons: Path) -> dict:
         return dict(place=f'runs/{run.name}/model', said=f"{made['train_examples']} pairs, {made['steps']} steps{held}")
     return stage(w.out, 'train', needs, work)
 
-# %% ../nbs/10a_walk.ipynb #22603e76
+# %% ../nbs/10a_walk.ipynb #8400726f
 def _index(w: Walk, trained: dict) -> dict:
     c, run = w.config, (w.out/trained['place']).parent
     sizes = {k: w.index.get(k, getattr(c, k)) for k in _sizes}
@@ -269,7 +269,7 @@ def _index(w: Walk, trained: dict) -> dict:
                     chunk_size=made['chunk_size'], chunk_overlap=made['chunk_overlap'])
     return stage(w.out, 'index', needs, work)
 
-# %% ../nbs/10a_walk.ipynb #b6cdafe5
+# %% ../nbs/10a_walk.ipynb #306c2b6f
 def on_same_documents(
     learnt: Iterable[str],  # passages learnt from
     asked: Iterable[str],  # passages of the exam
@@ -279,7 +279,7 @@ def on_same_documents(
     learnt, asked = set(learnt), set(asked)
     return any(any(p in text for p in asked) and any(p in text for p in learnt) for text in docs.values())
 
-# %% ../nbs/10a_walk.ipynb #21370a75
+# %% ../nbs/10a_walk.ipynb #703584a7
 def _exam(w: Walk, generated: dict | None) -> Path:
     return Path(_exam_asked(w) or w.out/('generated/validation.jsonl' if generated else 'prepared/validation.parquet'))
 
@@ -294,7 +294,7 @@ def _as_set(exam: Path, docs: dict, sizes: dict, title_in_text: bool, path: Path
     "The exam with its documents, for `evaluate` to leave out questions that were learnt, and not whole articles."
     return write_retrieval_set(retrieval_set(read_qa(exam), 'chunk', **sizes, documents=docs, title_in_text=title_in_text), path)
 
-# %% ../nbs/10a_walk.ipynb #fe0a6768
+# %% ../nbs/10a_walk.ipynb #c95e7fe5
 def _examine(w: Walk, generated: dict | None, lessons: Path, sizes: dict, run: Path) -> dict:
     docs, exam, model = _documents(w), _exam(w, generated), str(run/'model')
     setting, titles = _setting(w, generated, lessons, docs), trained_with_titles(model)
@@ -331,7 +331,7 @@ def _report(w: Walk, evaluated: dict) -> dict:
         return dict(place=place, said=f'{place}, setting {evaluated["setting"]}')
     return stage(w.out, 'report', dict(results=files_fingerprint(file)), work)
 
-# %% ../nbs/10a_walk.ipynb #44e9ac9d
+# %% ../nbs/10a_walk.ipynb #51702eb4
 def _check_places(w: Walk) -> None:
     "Refuse what would be found out only after hours. Raises InputError."
     for key, where in (('documents', w.data), ('questions', w.data), ('data', w.evaluate), ('guard_data', w.evaluate), ('prompt', w.generate)):
