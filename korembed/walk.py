@@ -5,23 +5,25 @@
 # %% auto #0
 __all__ = ['logger', 'SECTIONS', 'Walk', 'read_walk', 'example_walk', 'files_fingerprint', 'stage', 'on_same_documents', 'run']
 
-# %% ../nbs/10a_walk.ipynb #d1ffe470
-import difflib, hashlib, json, logging, time, tomllib
+# %% ../nbs/10a_walk.ipynb #10c704fc
+import difflib, hashlib, json, logging, shutil, time, tomllib
 from pathlib import Path
 from typing import Any, Callable, Iterable, NamedTuple
 from .config import TrainingConfig, make_config
 from .data import is_retrieval_set, prepare, read_qa, retrieval_set, sample_path, trained_with_titles, write_retrieval_set
 from .evaluation import evaluate
-from .indexing import read_documents
+from .judge import get_judge
 from .negatives import write_mined
 from .pipeline import index_both
 from .report import verdict_line, write_report
 from .results import FILE, read_results
 from .runs import model_of, read_run, run_lock
+from .store import open_client
+from .synthesis import generate, read_sources
 from .text import InputError, read_text, write_json
 from .training import train
 
-# %% ../nbs/10a_walk.ipynb #eeb4cae6
+# %% ../nbs/10a_walk.ipynb #575b50a4
 logger = logging.getLogger('korembed')
 
 _number = (int, float)
@@ -29,7 +31,8 @@ _sizes = dict(chunk_size=int, chunk_overlap=int)
 # section -> key -> what is wanted there
 SECTIONS: dict[str, dict[str, Any]] = dict(
     data=dict(documents=(str, list), questions=str, format=str, columns=dict, train_split=_number) | _sizes,
-    generate=dict(chat_model=str, n=int, prompt=str, language=str, same_corpus=bool, seed=int, max_cost=_number) | _sizes,
+    generate=dict(chat_model=str, n=int, prompt=str, language=str, same_corpus=bool, k=int, seed=int, concurrency=int, max_cost=_number,
+                  review=str, reviewed=str) | _sizes,
     mine=dict(by=str, n=int, margin=_number, depth=int),
     train=dict.fromkeys(['preset', *TrainingConfig().to_dict()], object),   # `make_config` looks at these
     index=_sizes,
@@ -49,7 +52,7 @@ def _check_section(section: str, found: object, where: str) -> None:
         if not isinstance(value, kind) or isinstance(value, bool) and kind not in (bool, object):
             raise InputError(f'{where}, [{section}]: {key} = {value!r} is of the wrong kind; korembed run --example shows how it is written')
 
-# %% ../nbs/10a_walk.ipynb #ea358d03
+# %% ../nbs/10a_walk.ipynb #5fa0969a
 class Walk(NamedTuple):
     "What is to be done, and where."
     file: str  # name of the TOML file
@@ -84,10 +87,12 @@ def read_walk(
     if not (data.get('documents') or data.get('questions')): raise InputError(f'{path}, [data]: name documents, or questions with their passages')
     if data.get('questions') and made: raise InputError(f'{path}: has questions and a section [generate], which writes them; leave one out')
     if mine is not None and parts['train'].get('negatives'): raise InputError(f'{path}: [mine] and negatives in [train] both name negatives; leave one out')
+    if data.get('questions') and data.get('train_split') == 1 and not parts['evaluate'].get('data'):
+        raise InputError(f'{path}: nothing is left for an exam; name one as data in [evaluate], or lower train_split in [data]')
     return Walk(Path(path).name, Path(out), data, parts['generate'], mine, _training(parts['train'], data, str(path)), parts['index'],
                 parts['evaluate'], set(parts['train']))
 
-# %% ../nbs/10a_walk.ipynb #4b325c48
+# %% ../nbs/10a_walk.ipynb #e11c6f1e
 _EXAMPLE = """# korembed run my.toml
 # Started again, it goes on where it stopped, and does again only what has changed. Paths are seen from where you stand.
 out = "korembed_walk"  # everything that is made lies here
@@ -109,8 +114,12 @@ same_corpus = true  # false: some documents are kept for the exam alone, which n
 # chunk_overlap = 200
 # prompt = "prompt.txt"  # your own
 # language = "ko"
+# k = 10  # a search has to find the passage again among so many
 # seed = 42
+# concurrency = 4  # requests at a time
 # max_cost = 1.0  # dollars
+# review = "sample.csv"  # writes a sample to approve or reject; filled in, read it with the next line in the place of this
+# reviewed = "sample.csv"
 
 # [mine]  # hard negatives for training
 # by = "both"  # dense, bm25 or both
@@ -146,7 +155,7 @@ def example_walk() -> str:  # TOML
     for name, sample in places.items(): text = text.replace(name, json.dumps(sample_path(sample).as_posix(), ensure_ascii=False), 1)
     return text
 
-# %% ../nbs/10a_walk.ipynb #e4178e2d
+# %% ../nbs/10a_walk.ipynb #fae7986d
 def files_fingerprint(
     paths: str | Path | list[str | Path],  # files and folders; hidden files do not count
 ) -> str:  # 16 hexadecimal digits
@@ -160,7 +169,7 @@ def files_fingerprint(
             h.update(f'{path.name if file == path else file.relative_to(path).as_posix()}\0{digest}\0'.encode('utf-8', 'surrogateescape'))
     return h.hexdigest()[:16]
 
-# %% ../nbs/10a_walk.ipynb #ab530aac
+# %% ../nbs/10a_walk.ipynb #888b2ad1
 def _notes(out: Path) -> dict[str, dict]:
     path = out/'stages.json'
     try: return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
@@ -186,37 +195,43 @@ def stage(
     logger.info('%s: %s (%.0f s)', name, new['said'], new['seconds'])
     return new
 
-# %% ../nbs/10a_walk.ipynb #0fb32723
-def _texts(data: dict) -> dict[str, str]:
-    "Name -> text of what is to be searched."
-    if data.get('documents'): return read_documents(data['documents'])
+# %% ../nbs/10a_walk.ipynb #23322c9c
+def _texts(data: dict) -> tuple[dict[str, str], list[str]]:
+    "Name -> text of what is to be searched; and what gave no text, and why."
+    if data.get('documents'): return read_sources(data['documents'])
     rows = read_qa(data['questions'], format=data.get('format'), columns=data.get('columns'))
-    return {f'{title}#{i}': text for i, (title, text) in enumerate(dict.fromkeys(zip(rows['title'], rows['context'])), 1)}
+    return {f'{title}#{i}': text for i, (title, text) in enumerate(dict.fromkeys(zip(rows['title'], rows['context'])), 1)}, []
 
 def _read(w: Walk) -> dict:
     how = {k: w.data.get(k) for k in ('format', 'columns')} if not w.data.get('documents') else {}
     def work():
-        docs = _texts(w.data)
+        docs, left_out = _texts(w.data)
         write_json(w.out/'documents.json', docs)
-        return dict(place='documents.json', said=f'{len(docs)} documents, {sum(map(len, docs.values())):,} characters')
+        gone = f'; left out: {len(left_out)}, named in stages.json' if left_out else ''
+        return dict(place='documents.json', said=f'{len(docs)} documents, {sum(map(len, docs.values())):,} characters{gone}', left_out=left_out)
     return stage(w.out, 'read', dict(how=how, files=files_fingerprint(w.data.get('documents') or w.data['questions'])), work)
 
 def _documents(w: Walk) -> dict[str, str]: return json.loads((w.out/'documents.json').read_text(encoding='utf-8'))
 
-# %% ../nbs/10a_walk.ipynb #0d05b3d3
+# %% ../nbs/10a_walk.ipynb #4df5a15c
 def _exam_asked(w: Walk) -> str | None: return w.evaluate.get('data')
 
-def _generate(w: Walk) -> dict:
-    tests = _exam_asked(w)
-    def work():
-        from korembed.synthesis import generate
-        made = generate(_documents(w), w.out/'generated', tests=tests, model=w.config.model_name, **w.generate)
-        return dict(place='generated/train.jsonl', said=made['said'], setting=made['setting'])
-    return stage(w.out, 'generate', dict(settings=w.generate, model=w.config.model_name, documents=files_fingerprint(w.out/'documents.json'),
-                                         prompt=files_fingerprint(w.generate['prompt']) if w.generate.get('prompt') else None,
-                                         tests=files_fingerprint(tests) if tests else None), work)
+def _cost(made: dict) -> str:
+    return 'cost not known' if made['cost'] is None else f"${made['cost']:.4f}"
 
-# %% ../nbs/10a_walk.ipynb #7132e4f8
+def _generate(w: Walk) -> dict:
+    tests, how = _exam_asked(w), w.generate
+    files = {k: files_fingerprint(v) for k, v in dict(documents=w.out/'documents.json', prompt=how.get('prompt'), reviewed=how.get('reviewed'), tests=tests).items() if v}
+    def work():
+        made = generate(_documents(w), w.out/'generated', tests=tests, model=w.config.model_name, **how)
+        n = made['questions']
+        return dict(place='generated/train.jsonl', said=f"{n['kept']} of {n['asked']} questions kept, setting {made['setting']}; by {made['written_by']}; {_cost(made)}",
+                    setting=made['setting'], written_by=made['written_by'])
+    # how fast and for how much at most changes nothing
+    settings = {k: v for k, v in how.items() if k not in ('concurrency', 'max_cost')}
+    return stage(w.out, 'generate', dict(settings=settings, model=w.config.model_name) | files, work)
+
+# %% ../nbs/10a_walk.ipynb #741016ae
 def _prepare(w: Walk, generated: dict | None) -> dict:
     c, path = w.config, w.out/generated['place'] if generated else Path(w.data['questions'])
     share = 1. if generated or _exam_asked(w) else w.data.get('train_split', .9)
@@ -227,10 +242,9 @@ def _prepare(w: Walk, generated: dict | None) -> dict:
         rows = {k: v['rows'] for k, v in made['parts'].items()}
         exam = f", {rows['validation']} for the exam" if 'validation' in rows else ''
         return dict(place='prepared/train.parquet', said=f"{rows['train']} questions to learn from{exam}, {sum(made['rejected'].values())} rejected")
-    if share == 1 and not (generated or _exam_asked(w)): raise InputError(f'{w.file}: nothing is left for an exam; name one as data in [evaluate], or lower train_split in [data]')
     return stage(w.out, 'prepare', dict(settings=how, questions=files_fingerprint(path)), work)
 
-# %% ../nbs/10a_walk.ipynb #9d230430
+# %% ../nbs/10a_walk.ipynb #35610872
 # where it computes and what it writes down, not what comes out
 _free = {'device', 'num_workers', 'log_dir', 'log_every_n_steps', 'log_gradients', 'log_gradient_histograms', 'save_steps'}
 
@@ -257,19 +271,26 @@ def _train(w: Walk, lessons: Path) -> dict:
         return dict(place=f'runs/{run.name}/model', said=f"{made['train_examples']} pairs, {made['steps']} steps{held}")
     return stage(w.out, 'train', needs, work)
 
-# %% ../nbs/10a_walk.ipynb #8400726f
+# %% ../nbs/10a_walk.ipynb #6359ee2b
+def _drop_stillborn(db: Path) -> None:
+    "A database that was killed while it was made cannot be opened, and holds nothing."
+    if not db.is_dir(): return
+    try: open_client(db).heartbeat()
+    except InputError: shutil.rmtree(db)
+
 def _index(w: Walk, trained: dict) -> dict:
     c, run = w.config, (w.out/trained['place']).parent
     sizes = {k: w.index.get(k, getattr(c, k)) for k in _sizes}
     needs = dict(sizes, run=files_fingerprint(run/'run.json'), documents=files_fingerprint(w.out/'documents.json'))
     def work():
         model = run/'model'
+        _drop_stillborn(run/'chroma_db')
         made = index_both(_documents(w), c.model_name, str(model), str(run/'chroma_db'), **sizes, device=c.device, title_in_text=trained_with_titles(model))[0]
         return dict(place=f'runs/{run.name}/chroma_db', said=f"{made['chunks']} chunks of at most {made['chunk_size']} characters, with both models",
                     chunk_size=made['chunk_size'], chunk_overlap=made['chunk_overlap'])
     return stage(w.out, 'index', needs, work)
 
-# %% ../nbs/10a_walk.ipynb #306c2b6f
+# %% ../nbs/10a_walk.ipynb #8e139b8b
 def on_same_documents(
     learnt: Iterable[str],  # passages learnt from
     asked: Iterable[str],  # passages of the exam
@@ -279,7 +300,7 @@ def on_same_documents(
     learnt, asked = set(learnt), set(asked)
     return any(any(p in text for p in asked) and any(p in text for p in learnt) for text in docs.values())
 
-# %% ../nbs/10a_walk.ipynb #703584a7
+# %% ../nbs/10a_walk.ipynb #9c9bc1ab
 def _exam(w: Walk, generated: dict | None) -> Path:
     return Path(_exam_asked(w) or w.out/('generated/validation.jsonl' if generated else 'prepared/validation.parquet'))
 
@@ -294,23 +315,26 @@ def _as_set(exam: Path, docs: dict, sizes: dict, title_in_text: bool, path: Path
     "The exam with its documents, for `evaluate` to leave out questions that were learnt, and not whole articles."
     return write_retrieval_set(retrieval_set(read_qa(exam), 'chunk', **sizes, documents=docs, title_in_text=title_in_text), path)
 
-# %% ../nbs/10a_walk.ipynb #c95e7fe5
+# %% ../nbs/10a_walk.ipynb #2ee6cbe5
+def _beside(w: Walk) -> tuple[str, ...]: return tuple(filter(None, map(str.strip, w.evaluate.get('with', 'bm25,hybrid').split(','))))
+
 def _examine(w: Walk, generated: dict | None, lessons: Path, sizes: dict, run: Path) -> dict:
     docs, exam, model = _documents(w), _exam(w, generated), str(run/'model')
     setting, titles = _setting(w, generated, lessons, docs), trained_with_titles(model)
-    how = {k: v for k, v in w.evaluate.items() if k not in ('data', 'with')} | dict(device=w.config.device)
-    if 'with' in w.evaluate: how['with_'] = tuple(filter(None, w.evaluate['with'].split(',')))
+    how = {k: v for k, v in w.evaluate.items() if k not in ('data', 'with')} | dict(device=w.config.device, with_=_beside(w))
     asked = dict(unit='chunk', **sizes)
     if setting == 'unseen': result = evaluate([w.config.model_name, model], exam, documents=docs, **asked, **how)
     elif is_retrieval_set(exam): result = evaluate([w.config.model_name, model], exam, **how)
     else:
         path = _as_set(exam, docs, sizes, titles, run/'papers'/'exam.json')
         result = evaluate([w.config.model_name, model], path, title_in_text=False, **how) | asked | dict(data=exam.name, title_in_text=titles)
-    made = read_run(run)
+    made, writer = read_run(run), dict(questions=generated['written_by']) if generated else {}
+    # an exam that was written like the lessons must not pass for one that people wrote
+    if generated and not _exam_asked(w): result['data'] = f"{exam.name}, questions by {generated['written_by']}"
     return result | dict(
         setting='same-corpus' if setting == 'same-corpus' else result['setting'],
         models=dict(base=w.config.model_name, tuned=f'runs/{run.name}/model'), command=f'korembed run {w.file}',
-        training=dict(loss=made['loss'], duration_seconds=made['seconds']['train'], train_examples=made['train_examples']))
+        training=dict(loss=made['loss'], duration_seconds=made['seconds']['train'], train_examples=made['train_examples']) | writer)
 
 def _evaluate(w: Walk, generated: dict | None, lessons: Path, indexed: dict, trained: dict) -> dict:
     run, sizes = (w.out/trained['place']).parent, {k: indexed[k] for k in _sizes}
@@ -331,15 +355,28 @@ def _report(w: Walk, evaluated: dict) -> dict:
         return dict(place=place, said=f'{place}, setting {evaluated["setting"]}')
     return stage(w.out, 'report', dict(results=files_fingerprint(file)), work)
 
-# %% ../nbs/10a_walk.ipynb #51702eb4
+# %% ../nbs/10a_walk.ipynb #7ebcf96d
 def _check_places(w: Walk) -> None:
-    "Refuse what would be found out only after hours. Raises InputError."
-    for key, where in (('documents', w.data), ('questions', w.data), ('data', w.evaluate), ('guard_data', w.evaluate), ('prompt', w.generate)):
+    "Everything that is named is there. Raises InputError."
+    named = dict(documents=w.data, questions=w.data, data=w.evaluate, guard_data=w.evaluate, prompt=w.generate, reviewed=w.generate)
+    for key, where in named.items():
         for path in where[key] if isinstance(where.get(key), list) else filter(None, [where.get(key)]):
             if not Path(path).exists(): raise InputError(f'{w.file}: {key}: {path}: no such file or folder; check the path')
             if key == 'documents' and w.out.resolve().is_relative_to(Path(path).resolve()):
                 raise InputError(f'{w.file}: out lies among the documents, which would change by it; choose another out')
 
+def _check_exam(w: Walk) -> None:
+    "The passages of questions stand in the documents, a judge is at hand. Raises InputError."
+    docs, files = _documents(w), [w.data.get('questions') if w.data.get('documents') else None, _exam_asked(w)]
+    how = {k: w.data.get(k) for k in ('format', 'columns')}
+    for file, columns in zip(files, (how, {})):
+        if file and not is_retrieval_set(file) and not any(p in t for p in set(read_qa(file, **columns)['context']) for t in docs.values()):
+            raise InputError(f'{w.file}: {file}: none of its passages stands in the documents as it is written; give the documents they were taken from')
+    if unknown := set(_beside(w)) - {'bm25', 'hybrid', 'rrf'}: raise InputError(f'{w.file}, [evaluate]: with = {sorted(unknown)[0]!r}: choose from bm25, hybrid, rrf')
+    judge = w.evaluate.get('judge')
+    if judge and not judge.startswith('local:'): get_judge(judge)   # a missing key is said now
+
+# %% ../nbs/10a_walk.ipynb #e805c8da
 def run(
     config: str | Path,  # a TOML file, such as `example_walk` writes
 ) -> dict:  # the evaluation; `out`, `report` and `stages` besides
@@ -350,6 +387,7 @@ def run(
     except OSError as e: raise InputError(f'{w.out}: cannot be made ({e.strerror}); choose another out') from None
     with run_lock(w.out):
         _read(w)
+        _check_exam(w)
         generated = None if w.data.get('questions') else _generate(w)
         lessons = w.out/_prepare(w, generated)['place']
         # with one corpus, nothing of it is kept from the training
