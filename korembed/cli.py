@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'data_app', 'runs_app', 'demo', 'data_describe', 'data_prepare', 'data_convert', 'data_download', 'eda', 'mine',
-           'train', 'runs_list', 'runs_show', 'runs_compare', 'tensorboard', 'index', 'search', 'evaluate',
+           'generate', 'train', 'runs_list', 'runs_show', 'runs_compare', 'tensorboard', 'index', 'search', 'evaluate',
            'judge_command', 'report_command', 'scale_command', 'exit_code', 'main']
 
 # %% ../nbs/12_cli.ipynb #2f7608c5
@@ -185,6 +185,38 @@ def mine(
     _show(made, as_json, f"{made['pairs']} pairs, {made['candidates']} candidates of at most {made['chunk_size']} characters; "
                          f"articles held out: {len(made['held_out_articles'])}\nnegatives by {counted(made['negatives'])}; "
                          f"pairs without: {made['without']}\npassed over, {counted(made['passed_over'])}\nWritten: {made['out']}")
+
+# %% ../nbs/12_cli.ipynb #a2890b8b
+@app.command()
+def generate(
+    docs: Annotated[list[Path], typer.Argument(help='Documents: files and folders. Files of questions count as their passages.')],
+    out: Annotated[Path, typer.Option(help='Folder for the set.')] = Path('generated'),
+    chat_model: Annotated[Optional[str], typer.Option(
+        help="A chat model of the service at OPENAI_BASE_URL; 'template': simple questions by rule, without a service. By default CHAT_MODEL.")] = None,
+    n: Annotated[int, typer.Option('-n', help='Questions for each chunk.')] = 2,
+    chunk_size: Annotated[int, typer.Option(help='Chunk size in characters.')] = 1000,
+    chunk_overlap: Annotated[int, typer.Option(help='Overlap of chunks in characters.')] = 200,
+    prompt: Annotated[Optional[Path], typer.Option(help='A file with an own prompt; {n}, {language} and {wishes} are filled in.')] = None,
+    language: Annotated[str, typer.Option(help='Of the questions: ko or en.')] = 'ko',
+    same_corpus: Annotated[bool, typer.Option('--same-corpus', help='Train and validation share documents; only questions are held out.')] = False,
+    tests: Annotated[Optional[list[Path]], typer.Option(help='Questions of an exam, any QA file or retrieval set: nothing near them is kept. Repeatable.')] = None,
+    model: Annotated[Optional[str], typer.Option(help="The base that will be trained, for the dense half of the round trip; BM25 alone by default.")] = None,
+    k: Annotated[int, typer.Option('-k', help='The search has to find the passage again among so many.')] = 10,
+    seed: Annotated[int, typer.Option(help='Of rules, split and sample.')] = 42,
+    concurrency: Annotated[int, typer.Option(help='Requests at a time.')] = 4,
+    max_cost: Annotated[Optional[float], typer.Option(help='Dollars; stops before more is spent, and goes on there the next time.')] = None,
+    dry_run: Annotated[bool, typer.Option('--dry-run', help='Say what would be asked and what it would cost, and stop.')] = False,
+    review: Annotated[Optional[Path], typer.Option(help='CSV file to write: a sample to approve or reject.')] = None,
+    reviewed: Annotated[Optional[Path], typer.Option(help='That file, filled in: what was rejected is left out.')] = None,
+    as_json: _Json = False,
+):
+    "Questions for documents that have none, as a set to train on. Example: korembed generate docs/ --out generated --dry-run"
+    given = {k: v for k, v in locals().items() if k != 'as_json'}
+    _quiet()
+    from korembed.runs import model_of
+    from korembed.synthesis import generate as run, manifest_lines
+    made = run(**given | dict(model=model and model_of(model)))
+    _show(made, as_json, '\n'.join(manifest_lines(made) + ([] if dry_run else [f'Written: {out}'])))
 
 # %% ../nbs/12_cli.ipynb #42738471
 def _typed_options(context: typer.Context, values: dict) -> dict:
@@ -579,7 +611,7 @@ def judge_command(
     if len(model or collection) != 2: raise InputError('judge: two sides are needed; give --collection, or --model, twice')
     if model and not data: raise InputError('judge: models search the passages of --data; name it, or index two collections')
     _quiet()
-    from korembed.judge import examine_judge, get_judge, judge as run, judge_lines
+    from korembed.judge import comparison_markdown, examine_judge, get_judge, judge as run, judge_lines
     who, sides = get_judge(judge, max_cost, dry_run), _sides(model, collection, chroma or db_path, device)
     if judge in [f'local:{name}' for name, _, _ in sides]:
         raise InputError(f'--judge {judge}: is one of the two that are judged; choose a third')
@@ -590,7 +622,8 @@ def judge_command(
     if dry_run: return _show_price(who, asked, hits, exam, as_json)
     sat = dict(exam=examine_judge(exam, runs, who, top_k=top_k)) if exam else {}
     result = run(*hits, who, asked, None if by_themselves else exam.groups) | sat
-    _show(result, as_json, '\n'.join(judge_lines(result)))
+    one = ['', comparison_markdown(result['per_query'][0])] if len(asked) == 1 else []
+    _show(result, as_json, '\n'.join(judge_lines(result) + one))
 
 def _sides(models: Optional[list[str]], collections: list[str], db: str, device: Optional[str]) -> list[tuple]:
     "Name of the model, how to get it, and how to search its collection, if it is one."
