@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'data_app', 'runs_app', 'demo', 'run_command', 'data_describe', 'data_prepare', 'data_convert', 'data_download',
-           'eda', 'mine', 'train', 'runs_list', 'runs_show', 'runs_compare', 'tensorboard', 'index', 'search',
-           'evaluate', 'judge_command', 'report_command', 'scale_command', 'exit_code', 'main']
+           'eda', 'mine', 'generate', 'train', 'runs_list', 'runs_show', 'runs_compare', 'tensorboard', 'index',
+           'search', 'evaluate', 'judge_command', 'report_command', 'scale_command', 'exit_code', 'main']
 
 # %% ../nbs/12_cli.ipynb #2f7608c5
 import errno, json, logging, os, sys, traceback, warnings
@@ -200,6 +200,38 @@ def mine(
     _show(made, as_json, f"{made['pairs']} pairs, {made['candidates']} candidates of at most {made['chunk_size']} characters; "
                          f"articles held out: {len(made['held_out_articles'])}\nnegatives by {counted(made['negatives'])}; "
                          f"pairs without: {made['without']}\npassed over, {counted(made['passed_over'])}\nWritten: {made['out']}")
+
+# %% ../nbs/12_cli.ipynb #a2890b8b
+@app.command()
+def generate(
+    docs: Annotated[list[Path], typer.Argument(help='Documents: files and folders. Files of questions count as their passages.')],
+    out: Annotated[Path, typer.Option(help='Folder for the set.')] = Path('generated'),
+    chat_model: Annotated[Optional[str], typer.Option(
+        help="A chat model of the service at OPENAI_BASE_URL; 'template': simple questions by rule, without a service. By default CHAT_MODEL.")] = None,
+    n: Annotated[int, typer.Option('-n', help='Questions for each chunk.')] = 2,
+    chunk_size: Annotated[int, typer.Option(help='Chunk size in characters.')] = 1000,
+    chunk_overlap: Annotated[int, typer.Option(help='Overlap of chunks in characters.')] = 200,
+    prompt: Annotated[Optional[Path], typer.Option(help='A file with an own prompt; {n}, {language} and {wishes} are filled in.')] = None,
+    language: Annotated[str, typer.Option(help='Of the questions: ko or en.')] = 'ko',
+    same_corpus: Annotated[bool, typer.Option('--same-corpus', help='Train and validation share documents; only questions are held out.')] = False,
+    tests: Annotated[Optional[list[Path]], typer.Option(help='Questions of an exam, any QA file or retrieval set: nothing near them is kept. Repeatable.')] = None,
+    model: Annotated[Optional[str], typer.Option(help="The base that will be trained, for the dense half of the round trip; BM25 alone by default.")] = None,
+    k: Annotated[int, typer.Option('-k', help='The search has to find the passage again among so many.')] = 10,
+    seed: Annotated[int, typer.Option(help='Of rules, split and sample.')] = 42,
+    concurrency: Annotated[int, typer.Option(help='Requests at a time.')] = 4,
+    max_cost: Annotated[Optional[float], typer.Option(help='Dollars; stops before more is spent, and goes on there the next time.')] = None,
+    dry_run: Annotated[bool, typer.Option('--dry-run', help='Say what would be asked and what it would cost, and stop.')] = False,
+    review: Annotated[Optional[Path], typer.Option(help='CSV file to write: a sample to approve or reject.')] = None,
+    reviewed: Annotated[Optional[Path], typer.Option(help='That file, filled in: what was rejected is left out.')] = None,
+    as_json: _Json = False,
+):
+    "Questions for documents that have none, as a set to train on. Example: korembed generate docs/ --out generated --dry-run"
+    given = {k: v for k, v in locals().items() if k != 'as_json'}
+    _quiet()
+    from korembed.runs import model_of
+    from korembed.synthesis import generate as run, manifest_lines
+    made = run(**given | dict(model=model and model_of(model)))
+    _show(made, as_json, '\n'.join(manifest_lines(made) + ([] if dry_run else [f'Written: {out}'])))
 
 # %% ../nbs/12_cli.ipynb #42738471
 def _typed_options(context: typer.Context, values: dict) -> dict:

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'STYLES', 'LANGUAGES', 'PROMPT', 'SCHEMA', 'TEMPLATE', 'read_sources', 'cut_sources', 'chat_request',
-           'read_answer', 'ask_chunk', 'ask_all', 'generate']
+           'read_answer', 'ask_chunk', 'ask_all', 'generate', 'manifest_lines']
 
-# %% ../nbs/01d_synthesis.ipynb #abaa396c
+# %% ../nbs/01d_synthesis.ipynb #fbd914c4
 import hashlib, json, logging, os
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -24,7 +24,7 @@ from .openai_client import CHAT_MODEL, PRICED, Refused, RemoteChat, ledger_line,
 from .questions import filter_questions, question_row, read_review, split_questions, template_questions, write_review, write_set
 from .text import InputError, clean_text, hash_text, read_text
 
-# %% ../nbs/01d_synthesis.ipynb #1e2c99ab
+# %% ../nbs/01d_synthesis.ipynb #8c3c92b8
 def _contexts(node: object, title: str = '') -> Iterator[tuple[str, str]]:
     "Title and passage of everything with a `context` in it."
     if isinstance(node, dict):
@@ -54,7 +54,7 @@ def _articles(path: Path) -> dict[str, str]:
         for name, text in passages.items(): found.setdefault(document_title(name), []).append(text)
     return {f'{title}#1': '\n\n'.join(texts) for title, texts in found.items()}   # named as passages are: see `document_title`
 
-# %% ../nbs/01d_synthesis.ipynb #06417aa1
+# %% ../nbs/01d_synthesis.ipynb #bc286f47
 @contextmanager
 def _overheard(template: str) -> Iterator[list[str]]:
     "What is said on the log in these words."
@@ -76,7 +76,7 @@ def read_sources(
     for p in paths: said = [s.replace(f'{p}{os.sep}', '') for s in said]
     return texts, said
 
-# %% ../nbs/01d_synthesis.ipynb #1baef33c
+# %% ../nbs/01d_synthesis.ipynb #046e02ad
 def cut_sources(
     docs: dict[str, str],  # name -> text
     chunk_size: int = 1000,  # characters
@@ -93,7 +93,7 @@ def cut_sources(
         else: seen.add(h); chosen.append(c)
     return chunks, chosen, dict(passed)
 
-# %% ../nbs/01d_synthesis.ipynb #02faf7e5
+# %% ../nbs/01d_synthesis.ipynb #46ec8de1
 KINDS = dict(fact='사실을 묻는 질문', reason='까닭이나 방법을 묻는 질문', comparison='둘 이상을 견주는 질문', keyword='문장이 아니라 낱말 두세 개로 된 검색어')
 STYLES = ('해요체', '합쇼체', '반말', '명사구')
 LANGUAGES = dict(ko='한국어', en='영어')
@@ -116,7 +116,7 @@ SCHEMA = dict(type='object', additionalProperties=False, required=['questions'],
     type='object', additionalProperties=False, required=['question', 'answer', 'kind', 'style'], properties=dict(
         question=dict(type='string'), answer=dict(type='string'), kind=dict(type='string', enum=list(KINDS)), style=dict(type='string', enum=list(STYLES)))))))
 
-# %% ../nbs/01d_synthesis.ipynb #931dcb13
+# %% ../nbs/01d_synthesis.ipynb #4c62fb2c
 def _number(text: str) -> int: return int(hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:12], 16)
 
 def _wishes(chunk_id: str, n: int, language: str) -> str:
@@ -143,7 +143,7 @@ def chat_request(
     if again: asked += f'\n\n앞의 답은 쓸 수 없었습니다({again}). 질문이 정확히 {n}개 든 JSON 하나만 답하세요.'
     return [dict(role='system', content=told), dict(role='user', content=asked)]
 
-# %% ../nbs/01d_synthesis.ipynb #1227c995
+# %% ../nbs/01d_synthesis.ipynb #d13b6298
 def _objects(text: str) -> Iterator[object]:
     "Every JSON object in a text that does not lie in another."
     decoder, at = json.JSONDecoder(), 0
@@ -165,7 +165,7 @@ def read_answer(
     found = [{k: q.get(k, '') for k in keys} for q in whole]
     return found[:n], '' if len(lists[-1]) == len(found) == n else f'{len(found)} questions, not {n}'
 
-# %% ../nbs/01d_synthesis.ipynb #33548f18
+# %% ../nbs/01d_synthesis.ipynb #d7c20ff7
 _A_QUESTION, _MORE = 400, 400   # tokens that an answer may take: for each question, and besides
 
 def ask_chunk(
@@ -185,7 +185,7 @@ def ask_chunk(
         if not wrong: break
     return dict(rows=[question_row(chunk, **q) for q in best], wrong=wrong, answers=answers)
 
-# %% ../nbs/01d_synthesis.ipynb #dc20d6b1
+# %% ../nbs/01d_synthesis.ipynb #cfd33e33
 def _in_order(work: Callable, items: list, concurrency: int, seen: Callable) -> list:
     "The results of all, in the order of the items; `seen` is called as each arrives."
     pool = ThreadPoolExecutor(concurrency)
@@ -214,7 +214,7 @@ def ask_all(
             elif (refused.update([done['wrong']]) or refused.total()) >= 20 and not answered: raise InputError(done['wrong'].removeprefix('refused: '))
         return _in_order(lambda c: ask_chunk(c, chat, n, prompt, language), chunks, concurrency, seen)
 
-# %% ../nbs/01d_synthesis.ipynb #9206fc75
+# %% ../nbs/01d_synthesis.ipynb #9e6fa24b
 TEMPLATE = 'template'
 
 def _questions_of(paths: str | Path | list[str | Path] | None) -> list[str]:
@@ -242,7 +242,7 @@ def _by_chat(chosen: list[dict], chat: RemoteChat, n: int, prompt: str, language
         about=about, asked_twice=sum(len(d['answers']) > 1 for d in done), wrong=dict(Counter(w['wrong'].split(':')[0] for w in wrong)), wrong_chunks=wrong,
         without_questions=sum(not d['rows'] for d in done))
 
-# %% ../nbs/01d_synthesis.ipynb #015e3344
+# %% ../nbs/01d_synthesis.ipynb #65df42a8
 def _check_wishes(n: int, k: int, concurrency: int, language: str, out: str | Path) -> None:
     for name, value in dict(n=n, k=k, concurrency=concurrency).items():
         if value < 1: raise InputError(f'{name}={value}: give at least 1')
@@ -293,3 +293,23 @@ def generate(
     return write_set(split_questions(kept, same_corpus=same_corpus, seed=seed), chunks, out, manifest, rejected)
 
 def _most(reasons: dict[str, int]) -> str: return ', '.join(f'{k}: {v}' for k, v in Counter(reasons).most_common(3))
+
+# %% ../nbs/01d_synthesis.ipynb #fd4b3577
+def manifest_lines(
+    made: dict,  # as from `generate`
+) -> list[str]:  # for people
+    "What was asked, and what became of it."
+    counted = lambda d: ', '.join(f'{k}: {v}' for k, v in d.items()) or 'nothing'
+    cut = (f"{made['documents']} documents, {made['chunks']} chunks, {made['asked_about']} to ask about (passed over, {counted(made['passed_over'])}; "
+           f"left out: {len(made['left_out'])} documents)")
+    if made.get('dry_run'):
+        price = f"{plan_line(made['plan'])} if no answer has to be asked for again" if made['plan'] else 'costs nothing'
+        return [cut, f"{made['chat_model']}: {price}"]
+    q, trip = made['questions'], made['questions']['round_trip']
+    cost = 'price not known' if made['cost'] is None else f"${made['cost']:.6f} in all"
+    dense = '' if q['only_dense_share'] is None else f"; {q['only_dense_share']:.0%} found by the dense search alone"
+    parts = ', '.join(f"{name}: {p['rows']} questions on {p['documents']} documents" for name, p in made['parts'].items())
+    return [cut, f"questions by {made['written_by']}" + (f" ({made['service']})" if 'service' in made else '') + f', {cost}',
+            *([f"asked twice: {made['asked_twice']} chunks; still not as asked, {counted(made['wrong'])}"] if 'wrong' in made else []),
+            f"kept {sum(p['rows'] for p in made['parts'].values())} of {q['asked']} (rejected, {counted(q['rejected'])}); "
+            f"found again among {trip['k']}{dense}", f"setting {made['setting']}; {parts}"]
