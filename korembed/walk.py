@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['logger', 'SECTIONS', 'Walk', 'read_walk', 'example_walk', 'files_fingerprint', 'stage', 'on_same_documents', 'run']
 
-# %% ../nbs/10a_walk.ipynb #10c704fc
+# %% ../nbs/10a_walk.ipynb #102a0225
 import difflib, hashlib, json, logging, shutil, time, tomllib
 from pathlib import Path
 from typing import Any, Callable, Iterable, NamedTuple
 from .config import TrainingConfig, make_config
-from .data import is_retrieval_set, prepare, read_qa, retrieval_set, sample_path, trained_with_titles, write_retrieval_set
+from .data import (is_retrieval_set, prepare, read_qa, read_retrieval_set, retrieval_set, sample_path, trained_with_titles,
+                           write_retrieval_set)
 from .evaluation import evaluate
 from .judge import get_judge
 from .negatives import write_mined
@@ -23,7 +24,7 @@ from .synthesis import generate, read_sources
 from .text import InputError, read_text, write_json
 from .training import train
 
-# %% ../nbs/10a_walk.ipynb #575b50a4
+# %% ../nbs/10a_walk.ipynb #248da930
 logger = logging.getLogger('korembed')
 
 _number = (int, float)
@@ -41,7 +42,8 @@ SECTIONS: dict[str, dict[str, Any]] = dict(
 def _refuse_unknown(name: str, known: Iterable[str], where: str) -> None:
     if name in (known := list(known)): return
     near = difflib.get_close_matches(name, known, 1)
-    raise InputError(f'{where}: no setting is called {name}; ' + (f'did you mean {near[0]}?' if near else f'choose from {", ".join(known)}'))
+    hint = f'did you mean {near[0]}?' if near else f'choose from {", ".join(known)}'
+    raise InputError(f'{where}: no setting is called {name}; {hint}')
 
 def _check_section(section: str, found: object, where: str) -> None:
     "Known keys with values of their kind."
@@ -50,9 +52,10 @@ def _check_section(section: str, found: object, where: str) -> None:
         _refuse_unknown(key, SECTIONS[section], f'{where}, [{section}]')
         kind = SECTIONS[section][key]
         if not isinstance(value, kind) or isinstance(value, bool) and kind not in (bool, object):
-            raise InputError(f'{where}, [{section}]: {key} = {value!r} is of the wrong kind; korembed run --example shows how it is written')
+            raise InputError(f'{where}, [{section}]: {key} = {value!r} is of the wrong kind; '
+                             'korembed run --example shows how it is written')
 
-# %% ../nbs/10a_walk.ipynb #5fa0969a
+# %% ../nbs/10a_walk.ipynb #92d034f4
 class Walk(NamedTuple):
     "What is to be done, and where."
     file: str  # name of the TOML file
@@ -78,21 +81,25 @@ def read_walk(
 ) -> Walk:
     "Read and check the paper. Raises InputError."
     try: found = tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as e: raise InputError(f'{path}: not TOML ({e}); mend the file, or begin with korembed run --example') from None
+    except tomllib.TOMLDecodeError as e:
+        raise InputError(f'{path}: not TOML ({e}); mend the file, or begin with korembed run --example') from None
     for key in found: _refuse_unknown(key, ['out', *SECTIONS], str(path))
     out, parts = found.pop('out', None), {s: found.get(s, {}) for s in SECTIONS}
     if not (isinstance(out, str) and out): raise InputError(f'{path}: says not where to write; begin it with out = "my_walk"')
     for section, keys in parts.items(): _check_section(section, keys, str(path))
     data, mine, made = parts['data'], parts['mine'] if 'mine' in found else None, 'generate' in found
-    if not (data.get('documents') or data.get('questions')): raise InputError(f'{path}, [data]: name documents, or questions with their passages')
-    if data.get('questions') and made: raise InputError(f'{path}: has questions and a section [generate], which writes them; leave one out')
-    if mine is not None and parts['train'].get('negatives'): raise InputError(f'{path}: [mine] and negatives in [train] both name negatives; leave one out')
+    if not (data.get('documents') or data.get('questions')):
+        raise InputError(f'{path}, [data]: name documents, or questions with their passages')
+    if data.get('questions') and made:
+        raise InputError(f'{path}: has questions and a section [generate], which writes them; leave one out')
+    if mine is not None and parts['train'].get('negatives'):
+        raise InputError(f'{path}: [mine] and negatives in [train] both name negatives; leave one out')
     if data.get('questions') and data.get('train_split') == 1 and not parts['evaluate'].get('data'):
         raise InputError(f'{path}: nothing is left for an exam; name one as data in [evaluate], or lower train_split in [data]')
-    return Walk(Path(path).name, Path(out), data, parts['generate'], mine, _training(parts['train'], data, str(path)), parts['index'],
-                parts['evaluate'], set(parts['train']))
+    return Walk(Path(path).name, Path(out), data, parts['generate'], mine, _training(parts['train'], data, str(path)),
+                parts['index'], parts['evaluate'], set(parts['train']))
 
-# %% ../nbs/10a_walk.ipynb #e11c6f1e
+# %% ../nbs/10a_walk.ipynb #ccaa0707
 _EXAMPLE = """# korembed run my.toml
 # Started again, it goes on where it stopped, and does again only what has changed. Paths are seen from where you stand.
 out = "korembed_walk"  # everything that is made lies here
@@ -155,7 +162,7 @@ def example_walk() -> str:  # TOML
     for name, sample in places.items(): text = text.replace(name, json.dumps(sample_path(sample).as_posix(), ensure_ascii=False), 1)
     return text
 
-# %% ../nbs/10a_walk.ipynb #fae7986d
+# %% ../nbs/10a_walk.ipynb #a4fad1e8
 def files_fingerprint(
     paths: str | Path | list[str | Path],  # files and folders; hidden files do not count
 ) -> str:  # 16 hexadecimal digits
@@ -163,13 +170,14 @@ def files_fingerprint(
     h = hashlib.sha256()
     for path in map(Path, paths if isinstance(paths, list) else [paths]):
         if not path.exists(): raise InputError(f'{path}: no such file or folder; check the path')
-        inside = sorted(p for p in path.rglob('*') if p.is_file() and not any(part.startswith('.') for part in p.relative_to(path).parts))
+        shown = lambda p: not any(part.startswith('.') for part in p.relative_to(path).parts)
+        inside = sorted(p for p in path.rglob('*') if p.is_file() and shown(p))
         for file in [path] if path.is_file() else inside:
             with open(file, 'rb') as f: digest = hashlib.file_digest(f, 'sha256').hexdigest()
             h.update(f'{path.name if file == path else file.relative_to(path).as_posix()}\0{digest}\0'.encode('utf-8', 'surrogateescape'))
     return h.hexdigest()[:16]
 
-# %% ../nbs/10a_walk.ipynb #888b2ad1
+# %% ../nbs/10a_walk.ipynb #317e048b
 def _notes(out: Path) -> dict[str, dict]:
     path = out/'stages.json'
     try: return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
@@ -195,7 +203,7 @@ def stage(
     logger.info('%s: %s (%.0f s)', name, new['said'], new['seconds'])
     return new
 
-# %% ../nbs/10a_walk.ipynb #23322c9c
+# %% ../nbs/10a_walk.ipynb #460b346d
 def _texts(data: dict) -> tuple[dict[str, str], list[str]]:
     "Name -> text of what is to be searched; and what gave no text, and why."
     if data.get('documents'): return read_sources(data['documents'])
@@ -208,12 +216,13 @@ def _read(w: Walk) -> dict:
         docs, left_out = _texts(w.data)
         write_json(w.out/'documents.json', docs)
         gone = f'; left out: {len(left_out)}, named in stages.json' if left_out else ''
-        return dict(place='documents.json', said=f'{len(docs)} documents, {sum(map(len, docs.values())):,} characters{gone}', left_out=left_out)
+        size = sum(map(len, docs.values()))
+        return dict(place='documents.json', said=f'{len(docs)} documents, {size:,} characters{gone}', left_out=left_out)
     return stage(w.out, 'read', dict(how=how, files=files_fingerprint(w.data.get('documents') or w.data['questions'])), work)
 
 def _documents(w: Walk) -> dict[str, str]: return json.loads((w.out/'documents.json').read_text(encoding='utf-8'))
 
-# %% ../nbs/10a_walk.ipynb #4df5a15c
+# %% ../nbs/10a_walk.ipynb #4f52c092
 def _exam_asked(w: Walk) -> str | None: return w.evaluate.get('data')
 
 def _cost(made: dict) -> str:
@@ -221,17 +230,18 @@ def _cost(made: dict) -> str:
 
 def _generate(w: Walk) -> dict:
     tests, how = _exam_asked(w), w.generate
-    files = {k: files_fingerprint(v) for k, v in dict(documents=w.out/'documents.json', prompt=how.get('prompt'), reviewed=how.get('reviewed'), tests=tests).items() if v}
+    looked_at = dict(documents=w.out/'documents.json', prompt=how.get('prompt'), reviewed=how.get('reviewed'), tests=tests)
+    files = {k: files_fingerprint(v) for k, v in looked_at.items() if v}
     def work():
         made = generate(_documents(w), w.out/'generated', tests=tests, model=w.config.model_name, **how)
         n = made['questions']
-        return dict(place='generated/train.jsonl', said=f"{n['kept']} of {n['asked']} questions kept, setting {made['setting']}; by {made['written_by']}; {_cost(made)}",
-                    setting=made['setting'], written_by=made['written_by'])
+        said = f"{n['kept']} of {n['asked']} questions kept, setting {made['setting']}; by {made['written_by']}; {_cost(made)}"
+        return dict(place='generated/train.jsonl', said=said, setting=made['setting'], written_by=made['written_by'])
     # how fast and for how much at most changes nothing
     settings = {k: v for k, v in how.items() if k not in ('concurrency', 'max_cost')}
     return stage(w.out, 'generate', dict(settings=settings, model=w.config.model_name) | files, work)
 
-# %% ../nbs/10a_walk.ipynb #741016ae
+# %% ../nbs/10a_walk.ipynb #974069a3
 def _prepare(w: Walk, generated: dict | None) -> dict:
     c, path = w.config, w.out/generated['place'] if generated else Path(w.data['questions'])
     share = 1. if generated or _exam_asked(w) else w.data.get('train_split', .9)
@@ -241,10 +251,11 @@ def _prepare(w: Walk, generated: dict | None) -> dict:
         made = prepare(path, w.out/'prepared', **how)
         rows = {k: v['rows'] for k, v in made['parts'].items()}
         exam = f", {rows['validation']} for the exam" if 'validation' in rows else ''
-        return dict(place='prepared/train.parquet', said=f"{rows['train']} questions to learn from{exam}, {sum(made['rejected'].values())} rejected")
+        bad = sum(made['rejected'].values())
+        return dict(place='prepared/train.parquet', said=f"{rows['train']} questions to learn from{exam}, {bad} rejected")
     return stage(w.out, 'prepare', dict(settings=how, questions=files_fingerprint(path)), work)
 
-# %% ../nbs/10a_walk.ipynb #35610872
+# %% ../nbs/10a_walk.ipynb #31a7afc9
 # where it computes and what it writes down, not what comes out
 _free = {'device', 'num_workers', 'log_dir', 'log_every_n_steps', 'log_gradients', 'log_gradient_histograms', 'save_steps'}
 
@@ -255,7 +266,8 @@ def _recipe(c: TrainingConfig) -> dict:
 
 def _mine(w: Walk, lessons: Path) -> dict:
     c = w.config
-    how = w.mine | {k: getattr(c, k) for k in 'train_split seed positive chunk_size chunk_overlap title_in_text max_seq_length prompts'.split()}
+    same = 'train_split seed positive chunk_size chunk_overlap title_in_text max_seq_length prompts'
+    how = w.mine | {k: getattr(c, k) for k in same.split()}
     def work():
         made = write_mined(lessons, w.out/'mined.parquet', c.model_name, device=c.device, **how)
         return dict(place='mined.parquet', said=f"negatives for {made['pairs'] - made['without']} of {made['pairs']} pairs")
@@ -271,7 +283,7 @@ def _train(w: Walk, lessons: Path) -> dict:
         return dict(place=f'runs/{run.name}/model', said=f"{made['train_examples']} pairs, {made['steps']} steps{held}")
     return stage(w.out, 'train', needs, work)
 
-# %% ../nbs/10a_walk.ipynb #6359ee2b
+# %% ../nbs/10a_walk.ipynb #2f1e63b1
 def _drop_stillborn(db: Path) -> None:
     "A database that was killed while it was made cannot be opened, and holds nothing."
     if not db.is_dir(): return
@@ -285,12 +297,13 @@ def _index(w: Walk, trained: dict) -> dict:
     def work():
         model = run/'model'
         _drop_stillborn(run/'chroma_db')
-        made = index_both(_documents(w), c.model_name, str(model), str(run/'chroma_db'), **sizes, device=c.device, title_in_text=trained_with_titles(model))[0]
-        return dict(place=f'runs/{run.name}/chroma_db', said=f"{made['chunks']} chunks of at most {made['chunk_size']} characters, with both models",
-                    chunk_size=made['chunk_size'], chunk_overlap=made['chunk_overlap'])
+        made = index_both(_documents(w), c.model_name, str(model), str(run/'chroma_db'), **sizes, device=c.device,
+                          title_in_text=trained_with_titles(model))[0]
+        said = f"{made['chunks']} chunks of at most {made['chunk_size']} characters, with both models"
+        return dict(place=f'runs/{run.name}/chroma_db', said=said, **{k: made[k] for k in _sizes})
     return stage(w.out, 'index', needs, work)
 
-# %% ../nbs/10a_walk.ipynb #8e139b8b
+# %% ../nbs/10a_walk.ipynb #6ac8ba15
 def on_same_documents(
     learnt: Iterable[str],  # passages learnt from
     asked: Iterable[str],  # passages of the exam
@@ -300,23 +313,29 @@ def on_same_documents(
     learnt, asked = set(learnt), set(asked)
     return any(any(p in text for p in asked) and any(p in text for p in learnt) for text in docs.values())
 
-# %% ../nbs/10a_walk.ipynb #9c9bc1ab
+# %% ../nbs/10a_walk.ipynb #bbbf5e6a
 def _exam(w: Walk, generated: dict | None) -> Path:
     return Path(_exam_asked(w) or w.out/('generated/validation.jsonl' if generated else 'prepared/validation.parquet'))
 
+def _passages_asked(exam: Path) -> list[str]:
+    "What the questions of an exam were written on."
+    if not is_retrieval_set(exam): return read_qa(exam)['context']
+    found = read_retrieval_set(exam)
+    return [found.corpus[d] for right in found.relevant_docs.values() for d in right]
+
 def _setting(w: Walk, generated: dict | None, lessons: Path, docs: dict[str, str]) -> str:
-    "Were the documents of the exam learnt from? Of questions of one's own `evaluate` keeps such articles out."
-    if not generated: return 'unseen'
-    exam = _exam(w, generated)
-    if generated['setting'] == 'same-corpus' or is_retrieval_set(exam): return generated['setting']
-    return 'same-corpus' if on_same_documents(read_qa(lessons)['context'], read_qa(exam)['context'], docs) else 'unseen'
+    "Were the documents of the exam learnt from? Where there are only passages, `evaluate` keeps their articles out."
+    if generated and generated['setting'] == 'same-corpus': return 'same-corpus'
+    shared = w.data.get('documents') and on_same_documents(read_qa(lessons)['context'], _passages_asked(_exam(w, generated)), docs)
+    return 'same-corpus' if shared else 'unseen'
 
 def _as_set(exam: Path, docs: dict, sizes: dict, title_in_text: bool, path: Path) -> Path:
     "The exam with its documents, for `evaluate` to leave out questions that were learnt, and not whole articles."
     return write_retrieval_set(retrieval_set(read_qa(exam), 'chunk', **sizes, documents=docs, title_in_text=title_in_text), path)
 
-# %% ../nbs/10a_walk.ipynb #2ee6cbe5
-def _beside(w: Walk) -> tuple[str, ...]: return tuple(filter(None, map(str.strip, w.evaluate.get('with', 'bm25,hybrid').split(','))))
+# %% ../nbs/10a_walk.ipynb #9376c041
+def _beside(w: Walk) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, w.evaluate.get('with', 'bm25,hybrid').split(','))))
 
 def _examine(w: Walk, generated: dict | None, lessons: Path, sizes: dict, run: Path) -> dict:
     docs, exam, model = _documents(w), _exam(w, generated), str(run/'model')
@@ -327,7 +346,8 @@ def _examine(w: Walk, generated: dict | None, lessons: Path, sizes: dict, run: P
     elif is_retrieval_set(exam): result = evaluate([w.config.model_name, model], exam, **how)
     else:
         path = _as_set(exam, docs, sizes, titles, run/'papers'/'exam.json')
-        result = evaluate([w.config.model_name, model], path, title_in_text=False, **how) | asked | dict(data=exam.name, title_in_text=titles)
+        result = evaluate([w.config.model_name, model], path, title_in_text=False, **how)
+        result |= asked | dict(data=exam.name, title_in_text=titles)
     made, writer = read_run(run), dict(questions=generated['written_by']) if generated else {}
     # an exam that was written like the lessons must not pass for one that people wrote
     if generated and not _exam_asked(w): result['data'] = f"{exam.name}, questions by {generated['written_by']}"
@@ -339,8 +359,9 @@ def _examine(w: Walk, generated: dict | None, lessons: Path, sizes: dict, run: P
 def _evaluate(w: Walk, generated: dict | None, lessons: Path, indexed: dict, trained: dict) -> dict:
     run, sizes = (w.out/trained['place']).parent, {k: indexed[k] for k in _sizes}
     guard = w.evaluate.get('guard_data')
-    needs = dict(settings=w.evaluate, sizes=sizes, documents=files_fingerprint(w.out/'documents.json'), run=files_fingerprint(run/'run.json'),
-                 exam=files_fingerprint(_exam(w, generated)), guard=files_fingerprint(guard) if guard else None)
+    needs = dict(settings=w.evaluate, sizes=sizes, documents=files_fingerprint(w.out/'documents.json'),
+                 run=files_fingerprint(run/'run.json'), exam=files_fingerprint(_exam(w, generated)),
+                 guard=files_fingerprint(guard) if guard else None)
     def work():
         result = _examine(w, generated, lessons, sizes, run)
         write_json(run/'papers'/FILE, result)
@@ -355,7 +376,7 @@ def _report(w: Walk, evaluated: dict) -> dict:
         return dict(place=place, said=f'{place}, setting {evaluated["setting"]}')
     return stage(w.out, 'report', dict(results=files_fingerprint(file)), work)
 
-# %% ../nbs/10a_walk.ipynb #7ebcf96d
+# %% ../nbs/10a_walk.ipynb #85feaa20
 def _check_places(w: Walk) -> None:
     "Everything that is named is there. Raises InputError."
     named = dict(documents=w.data, questions=w.data, data=w.evaluate, guard_data=w.evaluate, prompt=w.generate, reviewed=w.generate)
@@ -371,12 +392,14 @@ def _check_exam(w: Walk) -> None:
     how = {k: w.data.get(k) for k in ('format', 'columns')}
     for file, columns in zip(files, (how, {})):
         if file and not is_retrieval_set(file) and not any(p in t for p in set(read_qa(file, **columns)['context']) for t in docs.values()):
-            raise InputError(f'{w.file}: {file}: none of its passages stands in the documents as it is written; give the documents they were taken from')
-    if unknown := set(_beside(w)) - {'bm25', 'hybrid', 'rrf'}: raise InputError(f'{w.file}, [evaluate]: with = {sorted(unknown)[0]!r}: choose from bm25, hybrid, rrf')
+            raise InputError(f'{w.file}: {file}: none of its passages stands in the documents as it is written; '
+                             'give the documents they were taken from')
+    if unknown := set(_beside(w)) - {'bm25', 'hybrid', 'rrf'}:
+        raise InputError(f'{w.file}, [evaluate]: with = {sorted(unknown)[0]!r}: choose from bm25, hybrid, rrf')
     judge = w.evaluate.get('judge')
     if judge and not judge.startswith('local:'): get_judge(judge)   # a missing key is said now
 
-# %% ../nbs/10a_walk.ipynb #e805c8da
+# %% ../nbs/10a_walk.ipynb #d928e46c
 def run(
     config: str | Path,  # a TOML file, such as `example_walk` writes
 ) -> dict:  # the evaluation; `out`, `report` and `stages` besides

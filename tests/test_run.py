@@ -2,7 +2,7 @@
 import json, logging, shutil, subprocess, sys, time
 import pytest
 from test_cli import korembed, refused
-from korembed.data import read_qa, sample_path
+from korembed.data import read_qa, retrieval_set, sample_path, write_retrieval_set
 from korembed.results import FILE
 from korembed.walk import _setting, example_walk, read_walk, run
 
@@ -147,6 +147,10 @@ def test_an_exam_on_documents_that_were_learnt_from_is_called_so(few, tmp_path):
     assert _setting(w, made, questions('other.jsonl', b), docs) == 'unseen'
     assert _setting(w, made, questions('both.jsonl', a, b), docs) == 'same-corpus'
     assert _setting(w, dict(setting='same-corpus'), tmp_path/'other.jsonl', docs) == 'same-corpus'
+    assert _setting(w, None, tmp_path/'both.jsonl', docs) == 'same-corpus'   # own questions, too
+    write_retrieval_set(retrieval_set(read_qa(tmp_path/'exam.jsonl')), tmp_path/'set.json')
+    as_set = w._replace(evaluate=dict(data=str(tmp_path/'set.json')))
+    assert [_setting(as_set, made, tmp_path/f'{n}.jsonl', docs) for n in ('other', 'both')] == ['unseen', 'same-corpus']
 
 def test_the_example_runs_as_it_is(tmp_path):
     said = korembed('run', '--example', cwd=tmp_path)
