@@ -24,9 +24,11 @@ ALLOWED = dict(
     text='', lexical='', metrics='', certainty='', runs='', formats='', near_duplicates='', documents='', download='', openai_client='', model='', config='',
     data='documents formats near_duplicates', convert='data formats', eda='data lexical model', negatives='data lexical model near_duplicates',
     scored='formats model near_duplicates', losses='config model', trainer='config losses near_duplicates', training='config data losses metrics model negatives runs scored trainer',
+    questions='data formats lexical model near_duplicates', synthesis='data documents indexing model openai_client questions',
     slices='certainty data eda lexical near_duplicates', results='certainty', leaderboard='data metrics model',
     store='', indexing='data documents model store', fusion='metrics', retrieval='fusion indexing lexical model metrics store', judge='certainty data openai_client model metrics',
     evaluation='certainty data fusion metrics model judge leaderboard results retrieval runs slices', report='eda judge metrics results slices',
+    walk='config data evaluation judge negatives pipeline report results runs store synthesis training',
     pipeline='config data evaluation indexing judge model report retrieval training', cli='*')
 
 def imports(path, module_level):

@@ -1,0 +1,168 @@
+"korembed run: the walk on a user's own documents, skipped where nothing changed, killed and started again."
+import json, logging, shutil, subprocess, sys, time
+import pytest
+from test_cli import korembed, refused
+from korembed.data import read_qa, retrieval_set, sample_path, write_retrieval_set
+from korembed.results import FILE
+from korembed.walk import _setting, example_walk, read_walk, run
+
+@pytest.fixture(scope='module')
+def few(tmp_path_factory):
+    "Questions on a few articles, and the articles as documents."
+    data, home = json.loads(sample_path('train/html.json').read_text(encoding='utf-8')), tmp_path_factory.mktemp('few')
+    (home/'few.json').write_text(json.dumps(data | dict(data=data['data'][:6]), ensure_ascii=False), encoding='utf-8')
+    for r in read_qa(home/'few.json'):
+        (home/'문서').mkdir(exist_ok=True); (home/'문서'/f"{r['title']}.txt").write_text(r['context'], encoding='utf-8')
+    (home/'문서'/'스캔.pdf').write_bytes(b'%PDF-1.7 nothing to read')
+    return home/'few.json'
+
+def paper(folder, few, train='', evaluate=''):
+    "A small walk on questions and documents; eight steps, a checkpoint after every second."
+    if not (folder/'문서').exists(): shutil.copytree(few.parent/'문서', folder/'문서')
+    (folder/'my.toml').write_text(f'''
+out = "걸음"
+[data]
+documents = "문서"
+questions = {json.dumps(few.as_posix(), ensure_ascii=False)}
+train_split = 0.6
+chunk_size = 100
+chunk_overlap = 20
+[train]
+model_name = "offline"
+device = "cpu"
+precision = "fp32"
+train_split = 1.0
+batch_size = 4
+num_epochs = 2
+max_samples = 16
+save_steps = 2
+lora_r = 4
+{train}
+[mine]
+by = "bm25"
+[evaluate]
+judge = "lexical"
+{evaluate}
+''', encoding='utf-8')
+    return folder/'my.toml'
+
+def walked(folder, monkeypatch, caplog):
+    "Run it here: the result, and one line for each stage."
+    monkeypatch.chdir(folder)
+    caplog.clear()
+    with caplog.at_level(logging.INFO, 'korembed'): result = run('my.toml')
+    lines = [m.split(':', 1) for m in caplog.messages if m.split(':')[0] in result['stages']]
+    return result, {k: 'skipped' if v.startswith(' skipped') else 'done' for k, v in lines}
+
+@pytest.fixture(scope='module')
+def whole(few, tmp_path_factory):
+    "The walk that nothing disturbed."
+    folder = tmp_path_factory.mktemp('whole')
+    paper(folder, few)
+    with pytest.MonkeyPatch.context() as m:
+        m.chdir(folder)
+        return folder, run('my.toml')
+
+def papers(folder):
+    "What the last report stands on, without clock and machine."
+    place = json.loads((folder/'걸음'/'stages.json').read_text(encoding='utf-8'))['evaluate']['place']
+    result = json.loads((folder/'걸음'/place).read_text(encoding='utf-8'))
+    assert (folder/'걸음'/place).with_name('report.html').is_file()
+    return {k: v for k, v in result.items() if k != 'made_with'} | dict(training=result['training']['loss'])
+
+STAGES = ['read', 'prepare', 'mine', 'train', 'index', 'evaluate', 'report']
+
+def test_killed_in_the_training_and_after_it_the_papers_are_the_same(few, whole, tmp_path):
+    paper(tmp_path, few)
+    out = tmp_path/'걸음'
+    for sign in ('runs/*/checkpoints/checkpoint-2/seal.json', 'runs/*/chroma_db/chroma.sqlite3'):
+        walk = subprocess.Popen([sys.executable, '-m', 'korembed.cli', 'run', 'my.toml'], cwd=tmp_path, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE, text=True, encoding='utf-8')
+        while not list(out.glob(sign)):
+            assert walk.poll() is None, walk.stderr.read()
+            time.sleep(.01)
+        walk.kill(); walk.communicate()
+        assert not list(out.glob(f'runs/*/papers/{FILE}'))   # the kill came before the end
+    done = korembed('run', 'my.toml', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert 'train: skipped' in done.stderr and 'index: skipped' not in done.stderr and 'Setting: unseen' in done.stdout
+    a, b = papers(tmp_path), papers(whole[0])
+    assert a == b, [k for k in b if a[k] != b[k]]
+    runs = list(out.glob('runs/*/run.json'))
+    assert len(runs) == 1 and json.loads(runs[0].read_text(encoding='utf-8'))['resumed_from'] >= 2   # it went on, it did not begin again
+
+def test_only_what_a_change_touches_is_done_again(few, whole, monkeypatch, caplog):
+    folder, first = whole
+    assert [s.split(':')[0] for s in first['stages']['read']['left_out']] == ['스캔.pdf'] and 'left out: 1' in first['stages']['read']['said']
+    assert list(first['stages']) == STAGES and first['setting'] == 'unseen' and first['command'] == 'korembed run my.toml'
+    _, lines = walked(folder, monkeypatch, caplog)
+    assert lines == dict.fromkeys(STAGES, 'skipped')
+    paper(folder, few, evaluate='top_k = 3')
+    _, lines = walked(folder, monkeypatch, caplog)
+    assert lines == dict.fromkeys(STAGES, 'skipped') | dict(evaluate='done', report='done')
+    paper(folder, few, train='learning_rate = 2e-3')
+    other, lines = walked(folder, monkeypatch, caplog)
+    assert lines == dict.fromkeys(STAGES, 'done') | dict(read='skipped', prepare='skipped', mine='skipped')
+    assert len(list((folder/'걸음'/'runs').iterdir())) == 2 and other['results'] != first['results']   # the old model is still there
+    paper(folder, few)   # back again: the model is there, and no training is done
+    back, _ = walked(folder, monkeypatch, caplog)
+    assert back['results'] == first['results'] and back['stages']['train']['place'] == first['stages']['train']['place']
+    assert not any('held out' in m for m in caplog.messages)
+    (folder/'걸음'/'prepared'/'train.parquet').unlink()
+    (folder/'문서'/'새.txt').write_text('새 문서에는 고래 이야기가 있다.', encoding='utf-8')
+    result, lines = walked(folder, monkeypatch, caplog)
+    # what is gone is made again, the same; a new document belongs into the index, and the model stays
+    assert lines == dict.fromkeys(STAGES, 'done') | dict(mine='skipped', train='skipped')
+    found = korembed('search', '고래', '--mode', 'bm25', '--db-path', f"걸음/{result['stages']['index']['place']}", '--json', cwd=folder)
+    assert '고래 이야기' in json.loads(found.stdout)['hits'][0]['text']
+
+def test_wrong_papers_are_refused_before_anything_is_made(few, tmp_path):
+    refused('run', cwd=tmp_path, names=['--example'])
+    refused('run', 'none.toml', cwd=tmp_path, names=['none.toml', 'no such file'])
+    file = paper(tmp_path, few, train='learnig_rate = 1')
+    refused('run', file.name, cwd=tmp_path, names=['my.toml', '[train]', 'did you mean learning_rate?'])
+    paper(tmp_path, few, evaluate='guard_data = "none.jsonl"')
+    refused('run', file.name, cwd=tmp_path, names=['guard_data', 'none.jsonl', 'no such file'])
+    file.write_text('out = "docs/out"\n[data]\ndocuments = "docs"\n', encoding='utf-8'); (tmp_path/'docs').mkdir()
+    refused('run', file.name, cwd=tmp_path, names=['out lies among the documents'])
+    assert not (tmp_path/'걸음').exists()
+    other = sample_path('eval/solar_system.json').as_posix()
+    paper(tmp_path, few, evaluate=f'data = {json.dumps(other)}')
+    refused('run', file.name, cwd=tmp_path, names=['solar_system.json', 'none of its passages'])
+    paper(tmp_path, few, evaluate='with = "bm26"')
+    refused('run', file.name, cwd=tmp_path, names=['[evaluate]', 'bm26', 'bm25'])
+    assert not list(tmp_path.rglob('prepared'))
+
+def test_an_exam_on_documents_that_were_learnt_from_is_called_so(few, tmp_path):
+    "Whatever the paper says: the setting is looked up in the documents."
+    rows, docs = read_qa(few), {}
+    for title, text in zip(rows['title'], rows['context']): docs.setdefault(title, text)
+    a, b = list(docs)[:2]
+    def questions(name, *titles):
+        lines = [json.dumps(dict(question=f'{t}?', answer=docs[t][:3], context=docs[t], title=t), ensure_ascii=False) for t in titles]
+        (tmp_path/name).write_text('\n'.join(lines), encoding='utf-8')
+        return tmp_path/name
+    (tmp_path/'my.toml').write_text(f'out = "o"\n[data]\ndocuments = "d"\n[evaluate]\ndata = "{questions("exam.jsonl", a).as_posix()}"\n', encoding='utf-8')
+    w, made = read_walk(tmp_path/'my.toml'), dict(setting='unseen')
+    assert _setting(w, made, questions('other.jsonl', b), docs) == 'unseen'
+    assert _setting(w, made, questions('both.jsonl', a, b), docs) == 'same-corpus'
+    assert _setting(w, dict(setting='same-corpus'), tmp_path/'other.jsonl', docs) == 'same-corpus'
+    assert _setting(w, None, tmp_path/'both.jsonl', docs) == 'same-corpus'   # own questions, too
+    write_retrieval_set(retrieval_set(read_qa(tmp_path/'exam.jsonl')), tmp_path/'set.json')
+    as_set = w._replace(evaluate=dict(data=str(tmp_path/'set.json')))
+    assert [_setting(as_set, made, tmp_path/f'{n}.jsonl', docs) for n in ('other', 'both')] == ['unseen', 'same-corpus']
+
+def test_the_example_runs_as_it_is(tmp_path):
+    said = korembed('run', '--example', cwd=tmp_path)
+    assert said.returncode == 0 and said.stdout.strip() == example_walk().strip()
+    (tmp_path/'my.toml').write_text(said.stdout.replace('max_steps = -1', 'max_steps = 2'), encoding='utf-8')
+    done = korembed('run', 'my.toml', '--json', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert list(result['stages']) == 'read generate prepare train index evaluate report'.split()
+    # the questions were written on the very article of the exam, and the papers say so
+    assert result['setting'] == 'same-corpus' and result['data'] == 'solar_system.json' and result['n_queries'] > 100
+    page = (tmp_path/'korembed_walk').glob('runs/*/papers/report.html')
+    assert '<b>same-corpus</b>' in next(page).read_text(encoding='utf-8')
+    made = json.loads((tmp_path/'korembed_walk'/'generated'/'manifest.json').read_text(encoding='utf-8'))
+    assert 'template' in str(made['chat_model']) and made['setting'] == 'same-corpus'
