@@ -6,7 +6,7 @@
 __all__ = ['Found', 'question_row', 'with_particle', 'hangul_share', 'template_questions', 'right_chunks', 'filter_questions',
            'split_questions', 'write_set', 'write_review', 'read_review']
 
-# %% ../nbs/01j_questions.ipynb #1bb81307
+# %% ../nbs/01j_questions.ipynb #eb2f9aeb
 import csv, io, json, random, re
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -20,7 +20,7 @@ from .model import Embedder
 from .near_duplicates import join_groups, near_pairs, near_questions
 from .text import InputError, find_headings, hash_text, nfc, read_text, replacing, write_json, write_text
 
-# %% ../nbs/01j_questions.ipynb #6c9f5eb2
+# %% ../nbs/01j_questions.ipynb #e9982848
 def _one_line(text: object) -> str:
     "A text on one line: NFC, blanks folded, control characters and halves of characters gone."
     return ' '.join(''.join(c if c.isprintable() else ' ' for c in nfc(str(text or ''))).split())
@@ -39,7 +39,7 @@ def question_row(
     return asked | dict(chunk_id=str(chunk['id']), context=chunk['text'], title=chunk.get('title') or '', source=chunk['source'],
                         start=int(chunk['start']), end=int(chunk['end']))
 
-# %% ../nbs/01j_questions.ipynb #30de4bee
+# %% ../nbs/01j_questions.ipynb #aded9c33
 _pairs = dict(topic=('은', '는'), subject=('이', '가'), object=('을', '를'), with_=('과', '와'), called=('이란', '란'))
 
 def _closed(word: str) -> bool:
@@ -54,7 +54,7 @@ def with_particle(
     "A noun and its particle."
     return word + _pairs[kind][not _closed(word)]
 
-# %% ../nbs/01j_questions.ipynb #52543e7d
+# %% ../nbs/01j_questions.ipynb #770e8ee8
 _NIEUN, _BIEUP, _SSANGSIOT = 4, 17, 20   # numbers of final consonants: ㄴ, ㅂ, ㅆ
 
 def _final(syllable: str) -> int: return (ord(syllable) - 0xac00) % 28 if '가' <= syllable <= '힣' else -1
@@ -66,12 +66,12 @@ def _asked(verb: str, style: str) -> str:
     last = _final(stem[-1])
     if last == _SSANGSIOT: return stem + ('어?' if style == '반말' and stem[-1] not in '있겠' else end)
     if stem.endswith('없'): return stem + end
-    if stem.endswith('는') and len(stem) > 1 and _final(stem[-2]) > 0: return stem[:-1] + end
+    if stem.endswith('는') and len(stem) > 1: return stem[:-1] + end
     if last != _NIEUN: return ''
     bare = chr(ord(stem[-1]) - _NIEUN)
     return stem[:-1] + (chr(ord(bare) + _BIEUP) + '니까?' if style == '합쇼체' else bare + end)
 
-# %% ../nbs/01j_questions.ipynb #09db53dd
+# %% ../nbs/01j_questions.ipynb #9c787326
 _lost = re.compile(
     r'(?:이|그|저|이런|그런|이러한|그러한|이들|그들|이것|그것|여기|이곳|그곳|거기|이후|이전|그녀|우리|나|너|본|위|해당|각|모든|여러|어떤|다른|두|세|한|'
     r'그러나|그런데|하지만|또한|또|다만|이에|이처럼|이렇게|그렇게|한편|그래서|그러므로|그리하여|이로써|따라서|먼저|마지막|특히|즉|당시|이때|그때|이어|'
@@ -81,7 +81,7 @@ _lost = re.compile(
 _clause = re.compile(r'(?:면|고|서|며|지만|는데|니|려고|도록|듯|다가|므로|,|은|는|을|를|이|가|에서|에게|에|으로|로)$')
 _attributes = set('지름 반지름 질량 나이 온도 길이 넓이 높이 거리 무게 인구 수명 두께 너비 속도 면적 가격 기간 크기 깊이 밀도 주기 비율 수량 용량 요금 금액 '
                   '둘레 각도 부피 한도 정원 금리 세율 해발 임기 정가 이용료 수수료 보증금 유효기간'.split())
-_steady = set('계구소제과교호무유의초포표화후체회위료류례예애야여요조아카코스즈츠토테터더데레러네노트버브베프페허헤그거크')   # no verb's stem ends so
+_steady = set('계구소제과교호유의초포표화후체회위료류례예애야여요조아카코스즈츠토테터더데레러네노트버브베프페허헤그거크')   # no verb's stem ends so
 _stems = set('놓찾뱉앉받닫얻씻벗읽밟닦깎섞있없갖맺잊높깊같많싶았었였겠했됐')   # stems do end so: 은 and 을 behind them are no particles
 
 def _sentences(text: str) -> Iterator[str]:
@@ -106,15 +106,15 @@ def _topic(sentence: str, text: str) -> tuple[str, str]:
     if _lost.fullmatch([*before, last][0]) or any(_clause.search(w) for w in before) or not _is_noun(last, m[2], text): return '', ''
     return m[1], sentence[m.end():]
 
-# %% ../nbs/01j_questions.ipynb #9fd09371
+# %% ../nbs/01j_questions.ipynb #ce6d06c5
 Found = tuple[str, str, str, str]   # question, answer, kind, style
 _styles = ('해요체', '합쇼체', '반말', '명사구')
 _back = re.compile(r'(?<!\w)(?:이|그|저|이런|그런|이러한|그러한|이렇게|그렇게|이것|그것|여기|이곳|그곳|이때|그때|이들|그들|그녀|자신|스스로|제|이후|당시)'
                    r'(?:은|는|이|가|을|를|의|도|에|에서|에는|에게|와|과|로|들의|들은)?(?!\w)')   # points to something said before
 _goes_on = re.compile(r'(?:고|며|지만|는데|으나|면서)(?: |,|$)|,')   # more than one clause
-_person = re.compile(r'(?:사람|인물|왕|황제|여왕|대통령|배우|가수|작가|화가|시인|학자|기자|지도자|창시자|정치인|기업인|선수|감독|장군|의사|교수|승려|군인|'
+_person = re.compile(r'(?:사람|인물|왕|황제|여왕|대통령|배우|가수|작가|화가|시인|학자|기자|지도자|창시자|정치인|기업인|선수|감독|장군|의사|교수|승려|목사|목회자|군인|'
                      r'언론인|변호사|천황|군주|국왕|왕비|왕자|공주|(?:법률|정치|음악|작곡|소설|예술|건축|사업|발명|탐험|혁명|사상|역사|평론|무용|만화|조각|운동)가)$')
-_no_class = re.compile(r'(?:때문|까닭|이유|것|계획|예정|정도|편|뿐|딴판|셈|터|탓|덕분|중|쯤|사실|격)$|(?:지만|는데|[가-힣]고|[가-힣]{2}[은는]) [^ ]+$')
+_no_class = re.compile(r'(?:때문|까닭|이유|것|계획|예정|정도|편|뿐|딴판|셈|터|탓|덕분|중|쯤|사실|격|특징|중심|원칙|목적|목표)$|(?:지만|는데|[가-힣]고|[가-힣]{2}[은는]) [^ ]+$')
 
 def _say(style: str, *ways: str) -> str:
     "The way that belongs to the style."
@@ -139,7 +139,7 @@ def _names(s: str, text: str, style: str) -> Iterator[Found]:
     if not m or _closed(m[2]) != m[3].startswith('이') or _topic(s, text)[0] or _back.search(m[1]): return
     yield _what(m[2], style), m[1], 'fact', style
 
-# %% ../nbs/01j_questions.ipynb #9d6b592c
+# %% ../nbs/01j_questions.ipynb #f2544fef
 def _amounts(s: str, text: str, style: str) -> Iterator[Found]:
     "X의 지름은 약 139만 킬로미터이다."
     noun, rest = _topic(s, text)
@@ -184,7 +184,7 @@ def _reasons(s: str, text: str, style: str) -> Iterator[Found]:
     m, style = re.match(r'([^,]{6,80} 때문)에 ([^,]{4,60})$', rest), '해요체' if style == '명사구' else style
     if noun and m and (q := _in_full(noun, '왜', m[2], style)): yield q, m[1], 'reason', style
 
-# %% ../nbs/01j_questions.ipynb #0058bfb8
+# %% ../nbs/01j_questions.ipynb #dac89698
 def _comparisons(s: str, text: str, style: str) -> Iterator[Found]:
     "X는 Y보다 크다."
     noun, rest = _topic(s, text)
@@ -230,7 +230,7 @@ def hangul_share(
     letters = [c for c in nfc(text) if c.isalpha()]
     return sum('가' <= c <= '힣' or 'ㄱ' <= c <= 'ㆎ' for c in letters) / len(letters) if letters else 0.
 
-# %% ../nbs/01j_questions.ipynb #b7597bc4
+# %% ../nbs/01j_questions.ipynb #9439ff66
 _rules = (_reasons, _amounts, _dates, _places, _names, _definitions, _comparisons, _headings, _keywords)
 
 def template_questions(
@@ -250,7 +250,7 @@ def template_questions(
     picked = sorted(found.values(), key=lambda x: (x[1][2] == 'keyword', x[0]))[:n]
     return [question_row(chunk, *q) for _, q in picked]
 
-# %% ../nbs/01j_questions.ipynb #a6463ef8
+# %% ../nbs/01j_questions.ipynb #b9ec49ca
 _sight = re.compile(
     r'(?<!\w)(?:이|위|윗|본|다음|아래|해당|주어진|제시된|상기|앞의) ?(?:글|지문|본문|문단|단락|문서|문장|구절|내용|텍스트|기사|자료|발췌문|표|그림)'
     r'(?:에서|에|은|는|이|가|을|를|의|로|과|와|에는|에서는|에 따르면|상)?(?!\w)'
@@ -275,7 +275,7 @@ def _fault(row: dict, least: int, most: int, language: str) -> str:
     if _sight.search(q) or _pointing.match(q): return 'needs the passage in sight'
     return 'unanswerable' if a not in row['context'] and overlap(a, row['context']) < .5 else ''
 
-# %% ../nbs/01j_questions.ipynb #2cbe9724
+# %% ../nbs/01j_questions.ipynb #769dd50d
 def _place(row: dict) -> int:
     "Where the answer begins in the chunk, characters; -1 where it does not stand there as written."
     return row['context'].find(row['answer']) if row['answer'] else -1
@@ -296,7 +296,7 @@ def right_chunks(
         right.append({r['chunk_id']} | twins[hash_text(r['context'])] | holders)
     return right
 
-# %% ../nbs/01j_questions.ipynb #3933e3df
+# %% ../nbs/01j_questions.ipynb #7e1a08f9
 def _repeats(rows: list[dict], tests: Sequence[str]) -> list[str]:
     "For each question the reason why it is one too many, or ''."
     n, why, near = len(tests), [''] * len(rows), defaultdict(list)
@@ -350,7 +350,7 @@ def filter_questions(
                   only_dense_share=round(trip['only dense'] / len(kept), 4) if embedder is not None and kept else None)
     return kept, [rows[i] | dict(reason=w) for i, w in why.items() if w], counts
 
-# %% ../nbs/01j_questions.ipynb #7d5d55ec
+# %% ../nbs/01j_questions.ipynb #f14ff76d
 def _sides(rows: list[dict], same_corpus: bool) -> list[str]:
     "A name for what belongs on one side, for each question."
     links = [(f"q{r['id']}", f"q{r['id']}" if same_corpus else f"d{r['source']}") for r in rows]
@@ -381,7 +381,7 @@ def split_questions(
     held = held or {min(sorted(size), key=size.get)}
     return {k: [r for r, g in zip(rows, sides) if (g in held) == (k == 'validation')] for k in ('train', 'validation')}
 
-# %% ../nbs/01j_questions.ipynb #14a224b4
+# %% ../nbs/01j_questions.ipynb #5e231c08
 _columns = Features({c: Value('int64' if c == 'answer_start' else 'string')
                      for c in 'id question answer context title answer_start source'.split()})
 
@@ -425,7 +425,6 @@ def write_set(
     if manifest.get('setting') not in ('unseen', 'same-corpus'): raise InputError("manifest: give setting, 'unseen' or 'same-corpus'")
     if not all(parts[k] for k in ('train', 'validation')): raise InputError('one side of the set has no question; give more documents')
     out, names, parts = Path(out), _article_names(chunks), {k: [_storable(r) for r in v] for k, v in parts.items()}
-    chunks = pd.DataFrame(map(_storable, chunks.to_dict('records')))
     exams, rows = _exams(parts, chunks, manifest['setting']), {k: [_storable(_qa_row(r, names)) for r in v] for k, v in parts.items()}
     tables = {k: Dataset.from_list([{c: r[c] for c in _columns} for r in v], features=_columns) for k, v in rows.items()}
     about = {k: dict(rows=len(v), documents=len({r['source'] for r in v}), fingerprint=fingerprint(tables[k])) for k, v in rows.items()}
@@ -439,7 +438,7 @@ def write_set(
     write_json(out/'manifest.json', manifest := manifest | dict(parts=about))
     return manifest
 
-# %% ../nbs/01j_questions.ipynb #0eddc812
+# %% ../nbs/01j_questions.ipynb #e49937f2
 _review = ('approve', 'id', 'question', 'answer', 'title', 'passage')
 
 def _cell(text: str) -> str:
