@@ -6,7 +6,7 @@
 __all__ = ['KINDS', 'STYLES', 'LANGUAGES', 'PROMPT', 'SCHEMA', 'TEMPLATE', 'read_sources', 'cut_sources', 'chat_request',
            'read_answer', 'ask_chunk', 'ask_all', 'generate', 'manifest_lines']
 
-# %% ../nbs/01d_synthesis.ipynb #fbd914c4
+# %% ../nbs/01d_synthesis.ipynb #2f4bf8e0
 import hashlib, json, logging, os
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -24,7 +24,7 @@ from .openai_client import CHAT_MODEL, PRICED, Refused, RemoteChat, ledger_line,
 from .questions import filter_questions, question_row, read_review, split_questions, template_questions, write_review, write_set
 from .text import InputError, clean_text, hash_text, read_text
 
-# %% ../nbs/01d_synthesis.ipynb #8c3c92b8
+# %% ../nbs/01d_synthesis.ipynb #11441838
 def _contexts(node: object, title: str = '') -> Iterator[tuple[str, str]]:
     "Title and passage of everything with a `context` in it."
     if isinstance(node, dict):
@@ -54,7 +54,7 @@ def _articles(path: Path) -> dict[str, str]:
         for name, text in passages.items(): found.setdefault(document_title(name), []).append(text)
     return {f'{title}#1': '\n\n'.join(texts) for title, texts in found.items()}   # named as passages are: see `document_title`
 
-# %% ../nbs/01d_synthesis.ipynb #bc286f47
+# %% ../nbs/01d_synthesis.ipynb #9886f55d
 @contextmanager
 def _overheard(template: str) -> Iterator[list[str]]:
     "What is said on the log in these words."
@@ -70,13 +70,23 @@ def read_sources(
     docs: str | Path | list[str | Path] | dict[str, str],  # files and folders, or texts by name
 ) -> tuple[dict[str, str], list[str]]:  # name -> clean text; what was left out, and why
     "Documents to write questions for. Raises InputError."
-    if isinstance(docs, dict): return dict(docs), []
+    whole = lambda texts: {n: t.encode('utf-8', 'replace').decode() for n, t in texts.items()}   # halves of characters cannot be cut, nor sent
+    if isinstance(docs, dict): return whole(docs), []
     paths = [docs] if isinstance(docs, (str, Path)) else list(docs)
-    with _overheard('left out: %s') as said: texts = dict(documents.each_document(paths, _articles))
+    with _overheard('left out: %s') as said: texts = whole(dict(documents.each_document(paths, _articles)))
     for p in paths: said = [s.replace(f'{p}{os.sep}', '') for s in said]
     return texts, said
 
-# %% ../nbs/01d_synthesis.ipynb #046e02ad
+# %% ../nbs/01d_synthesis.ipynb #3ceeb35b
+_part = 10_000   # characters; a document with a longer line is cut into parts of this length first
+
+def _chunks_of(name: str, text: str, chunk_size: int, chunk_overlap: int) -> pd.DataFrame:
+    "Chunks of a document, in a time that grows no faster than it."
+    if max(map(len, text.split('\n'))) <= _part: return chunk_documents({name: text}, chunk_size, chunk_overlap)
+    step = max(_part, 10 * chunk_size)
+    parts = [(at, chunk_documents({name: text[at:at + step]}, chunk_size, chunk_overlap)) for at in range(0, len(text), step)]
+    return pd.concat([p.assign(id=[hash_text(f'{i} {at}') for i in p['id']], start=p['start'] + at, end=p['end'] + at) for at, p in parts], ignore_index=True)
+
 def cut_sources(
     docs: dict[str, str],  # name -> text
     chunk_size: int = 1000,  # characters
@@ -84,7 +94,7 @@ def cut_sources(
     min_letters: int = 30,  # a chunk with fewer letters gets no question
 ) -> tuple[pd.DataFrame, list[dict], dict[str, int]]:  # all chunks (id, source, start, end, text, title); those to ask about; how many are not, by reason
     "Cut documents, and choose the chunks that deserve questions."
-    chunks = chunk_documents(docs, chunk_size, chunk_overlap)
+    chunks = pd.concat([chunk_documents({}), *(_chunks_of(name, text, chunk_size, chunk_overlap) for name, text in docs.items())], ignore_index=True)
     chunks['title'] = [document_title(s) for s in chunks['source']]
     chosen, seen, passed = [], set(), Counter()
     for c in chunks.to_dict('records'):
@@ -93,7 +103,7 @@ def cut_sources(
         else: seen.add(h); chosen.append(c)
     return chunks, chosen, dict(passed)
 
-# %% ../nbs/01d_synthesis.ipynb #46ec8de1
+# %% ../nbs/01d_synthesis.ipynb #c449e2c3
 KINDS = dict(fact='사실을 묻는 질문', reason='까닭이나 방법을 묻는 질문', comparison='둘 이상을 견주는 질문', keyword='문장이 아니라 낱말 두세 개로 된 검색어')
 STYLES = ('해요체', '합쇼체', '반말', '명사구')
 LANGUAGES = dict(ko='한국어', en='영어')
@@ -116,7 +126,7 @@ SCHEMA = dict(type='object', additionalProperties=False, required=['questions'],
     type='object', additionalProperties=False, required=['question', 'answer', 'kind', 'style'], properties=dict(
         question=dict(type='string'), answer=dict(type='string'), kind=dict(type='string', enum=list(KINDS)), style=dict(type='string', enum=list(STYLES)))))))
 
-# %% ../nbs/01d_synthesis.ipynb #4c62fb2c
+# %% ../nbs/01d_synthesis.ipynb #69191f02
 def _number(text: str) -> int: return int(hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:12], 16)
 
 def _wishes(chunk_id: str, n: int, language: str) -> str:
@@ -143,7 +153,7 @@ def chat_request(
     if again: asked += f'\n\n앞의 답은 쓸 수 없었습니다({again}). 질문이 정확히 {n}개 든 JSON 하나만 답하세요.'
     return [dict(role='system', content=told), dict(role='user', content=asked)]
 
-# %% ../nbs/01d_synthesis.ipynb #d13b6298
+# %% ../nbs/01d_synthesis.ipynb #f916d08f
 def _objects(text: str) -> Iterator[object]:
     "Every JSON object in a text that does not lie in another."
     decoder, at = json.JSONDecoder(), 0
@@ -165,7 +175,7 @@ def read_answer(
     found = [{k: q.get(k, '') for k in keys} for q in whole]
     return found[:n], '' if len(lists[-1]) == len(found) == n else f'{len(found)} questions, not {n}'
 
-# %% ../nbs/01d_synthesis.ipynb #d7c20ff7
+# %% ../nbs/01d_synthesis.ipynb #de105579
 _A_QUESTION, _MORE = 400, 400   # tokens that an answer may take: for each question, and besides
 
 def ask_chunk(
@@ -185,7 +195,7 @@ def ask_chunk(
         if not wrong: break
     return dict(rows=[question_row(chunk, **q) for q in best], wrong=wrong, answers=answers)
 
-# %% ../nbs/01d_synthesis.ipynb #cfd33e33
+# %% ../nbs/01d_synthesis.ipynb #b079dea2
 def _in_order(work: Callable, items: list, concurrency: int, seen: Callable) -> list:
     "The results of all, in the order of the items; `seen` is called as each arrives."
     pool = ThreadPoolExecutor(concurrency)
@@ -214,7 +224,7 @@ def ask_all(
             elif (refused.update([done['wrong']]) or refused.total()) >= 20 and not answered: raise InputError(done['wrong'].removeprefix('refused: '))
         return _in_order(lambda c: ask_chunk(c, chat, n, prompt, language), chunks, concurrency, seen)
 
-# %% ../nbs/01d_synthesis.ipynb #9e6fa24b
+# %% ../nbs/01d_synthesis.ipynb #6059fdf9
 TEMPLATE = 'template'
 
 def _questions_of(paths: str | Path | list[str | Path] | None) -> list[str]:
@@ -242,7 +252,7 @@ def _by_chat(chosen: list[dict], chat: RemoteChat, n: int, prompt: str, language
         about=about, asked_twice=sum(len(d['answers']) > 1 for d in done), wrong=dict(Counter(w['wrong'].split(':')[0] for w in wrong)), wrong_chunks=wrong,
         without_questions=sum(not d['rows'] for d in done))
 
-# %% ../nbs/01d_synthesis.ipynb #65df42a8
+# %% ../nbs/01d_synthesis.ipynb #be59dfb6
 def _check_wishes(n: int, k: int, concurrency: int, language: str, out: str | Path) -> None:
     for name, value in dict(n=n, k=k, concurrency=concurrency).items():
         if value < 1: raise InputError(f'{name}={value}: give at least 1')
@@ -294,7 +304,7 @@ def generate(
 
 def _most(reasons: dict[str, int]) -> str: return ', '.join(f'{k}: {v}' for k, v in Counter(reasons).most_common(3))
 
-# %% ../nbs/01d_synthesis.ipynb #fd4b3577
+# %% ../nbs/01d_synthesis.ipynb #dc5881b9
 def manifest_lines(
     made: dict,  # as from `generate`
 ) -> list[str]:  # for people

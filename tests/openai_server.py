@@ -1,5 +1,5 @@
-"A loopback service that speaks POST /v1/embeddings, for tests with the real openai client."
-import base64, json, os, tempfile, threading, time, zlib
+"A loopback service that speaks POST /v1/embeddings and /v1/chat/completions, for tests with the real openai client."
+import base64, json, os, re, tempfile, threading, time, zlib
 from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,8 +23,25 @@ def answer(asked, dim):
     usage = dict(prompt_tokens=sum(sizes), total_tokens=sum(sizes))
     return 200, dict(object='list', model=asked['model'], data=data, usage=usage)
 
+def passage(asked):
+    "What a chat request is about: the text between the marks."
+    return re.search(r'<자료 (\w+)>\n(.*)\n</자료 \1>', asked['messages'][-1]['content'], re.S)[2]
+
+def questions(text):
+    "Two Korean questions on a text, out of its own words: always the same ones for the same text."
+    some = [s.strip() for s in re.split(r'(?<=다)\.\s', text.split('\n\n', 1)[-1]) if len(s.split()) > 3][:2]
+    return [dict(question=' '.join(s.split()[:4]) + ' 어떻게 되나요?', answer=s, kind='fact', style='해요체') for s in some]
+
+def chat_answer(asked, say=None):
+    "Status and body of a chat service, bytes for tokens; `say` is the text, by default two questions as asked for."
+    said = say if say is not None else json.dumps(dict(questions=questions(passage(asked))), ensure_ascii=False)
+    usage = dict(prompt_tokens=sum(len(m['content'].encode()) for m in asked['messages']), completion_tokens=len(said.encode()))
+    message = dict(role='assistant', content=said)
+    return 200, dict(id='c', object='chat.completion', model=asked['model'], usage=usage, choices=[dict(index=0, finish_reason='stop', message=message)])
+
 class Received(list):
-    "The request bodies; `paid` counts each text that was answered to the end, `at` says when each request came."
+    """The request bodies; `paid` counts each text (of a chat request: the passage, and what was said of a first answer) that was
+    answered to the end, `at` says when each request came."""
     def __init__(self): super().__init__(); self.paid, self.at = Counter(), []
 
 @contextmanager
@@ -39,7 +56,8 @@ def serve(dim=64, twist=None):
         def do_POST(self):
             asked = json.loads(self.rfile.read(int(self.headers['content-length'])))
             with lock: received.append(asked); received.at.append(time.monotonic()); n = len(received) - 1
-            status, body = answer(asked, dim) if self.path == '/v1/embeddings' else (404, {})
+            known = {'/v1/embeddings': lambda: answer(asked, dim), '/v1/chat/completions': lambda: chat_answer(asked)}
+            status, body = known.get(self.path, lambda: (404, {}))()
             if not self.headers.get('authorization', '').startswith('Bearer '): status, body = 401, {}
             status, body, own = (*(twist(n, status, body) if twist else (status, body)), {'retry-after-ms': 1})[:3]
             if status == 'hang': over.wait(5); self.close_connection = True; return
@@ -50,7 +68,7 @@ def serve(dim=64, twist=None):
             self.end_headers(); self.wfile.write(raw[:len(raw) // 2] if status == 'cut' else raw)
             if status == 'cut': self.close_connection = True
             if status == 200:
-                with lock: received.paid.update(asked['input'])
+                with lock: received.paid.update(asked['input'] if 'input' in asked else [asked['messages'][-1]['content']])
     server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     before = {k: os.environ.get(k) for k in ('NO_PROXY', 'no_proxy', 'KOREMBED_CACHE')}
     os.environ |= dict.fromkeys(('NO_PROXY', 'no_proxy'), '127.0.0.1')   # a proxy of the machine must not stand between
