@@ -6,7 +6,7 @@
 __all__ = ['Found', 'question_row', 'with_particle', 'hangul_share', 'template_questions', 'right_chunks', 'filter_questions',
            'split_questions', 'write_set', 'write_review', 'read_review']
 
-# %% ../nbs/01j_questions.ipynb #1755cfcd
+# %% ../nbs/01j_questions.ipynb #eb2f9aeb
 import csv, io, json, random, re
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -20,7 +20,7 @@ from .model import Embedder
 from .near_duplicates import join_groups, near_pairs, near_questions
 from .text import InputError, find_headings, hash_text, nfc, read_text, replacing, write_json, write_text
 
-# %% ../nbs/01j_questions.ipynb #beda6310
+# %% ../nbs/01j_questions.ipynb #e9982848
 def _one_line(text: object) -> str:
     "A text on one line: NFC, blanks folded, control characters and halves of characters gone."
     return ' '.join(''.join(c if c.isprintable() else ' ' for c in nfc(str(text or ''))).split())
@@ -39,7 +39,7 @@ def question_row(
     return asked | dict(chunk_id=str(chunk['id']), context=chunk['text'], title=chunk.get('title') or '', source=chunk['source'],
                         start=int(chunk['start']), end=int(chunk['end']))
 
-# %% ../nbs/01j_questions.ipynb #895d56ec
+# %% ../nbs/01j_questions.ipynb #aded9c33
 _pairs = dict(topic=('은', '는'), subject=('이', '가'), object=('을', '를'), with_=('과', '와'), called=('이란', '란'))
 
 def _closed(word: str) -> bool:
@@ -54,7 +54,7 @@ def with_particle(
     "A noun and its particle."
     return word + _pairs[kind][not _closed(word)]
 
-# %% ../nbs/01j_questions.ipynb #e6702a3a
+# %% ../nbs/01j_questions.ipynb #770e8ee8
 _NIEUN, _BIEUP, _SSANGSIOT = 4, 17, 20   # numbers of final consonants: ㄴ, ㅂ, ㅆ
 
 def _final(syllable: str) -> int: return (ord(syllable) - 0xac00) % 28 if '가' <= syllable <= '힣' else -1
@@ -71,7 +71,7 @@ def _asked(verb: str, style: str) -> str:
     bare = chr(ord(stem[-1]) - _NIEUN)
     return stem[:-1] + (chr(ord(bare) + _BIEUP) + '니까?' if style == '합쇼체' else bare + end)
 
-# %% ../nbs/01j_questions.ipynb #41acfdb8
+# %% ../nbs/01j_questions.ipynb #9c787326
 _lost = re.compile(
     r'(?:이|그|저|이런|그런|이러한|그러한|이들|그들|이것|그것|여기|이곳|그곳|거기|이후|이전|그녀|우리|나|너|본|위|해당|각|모든|여러|어떤|다른|두|세|한|'
     r'그러나|그런데|하지만|또한|또|다만|이에|이처럼|이렇게|그렇게|한편|그래서|그러므로|그리하여|이로써|따라서|먼저|마지막|특히|즉|당시|이때|그때|이어|'
@@ -106,7 +106,7 @@ def _topic(sentence: str, text: str) -> tuple[str, str]:
     if _lost.fullmatch([*before, last][0]) or any(_clause.search(w) for w in before) or not _is_noun(last, m[2], text): return '', ''
     return m[1], sentence[m.end():]
 
-# %% ../nbs/01j_questions.ipynb #13118cec
+# %% ../nbs/01j_questions.ipynb #ce6d06c5
 Found = tuple[str, str, str, str]   # question, answer, kind, style
 _styles = ('해요체', '합쇼체', '반말', '명사구')
 _back = re.compile(r'(?<!\w)(?:이|그|저|이런|그런|이러한|그러한|이렇게|그렇게|이것|그것|여기|이곳|그곳|이때|그때|이들|그들|그녀|자신|스스로|제|이후|당시)'
@@ -139,7 +139,7 @@ def _names(s: str, text: str, style: str) -> Iterator[Found]:
     if not m or _closed(m[2]) != m[3].startswith('이') or _topic(s, text)[0] or _back.search(m[1]): return
     yield _what(m[2], style), m[1], 'fact', style
 
-# %% ../nbs/01j_questions.ipynb #7aa98ec3
+# %% ../nbs/01j_questions.ipynb #f2544fef
 def _amounts(s: str, text: str, style: str) -> Iterator[Found]:
     "X의 지름은 약 139만 킬로미터이다."
     noun, rest = _topic(s, text)
@@ -184,7 +184,7 @@ def _reasons(s: str, text: str, style: str) -> Iterator[Found]:
     m, style = re.match(r'([^,]{6,80} 때문)에 ([^,]{4,60})$', rest), '해요체' if style == '명사구' else style
     if noun and m and (q := _in_full(noun, '왜', m[2], style)): yield q, m[1], 'reason', style
 
-# %% ../nbs/01j_questions.ipynb #7b6f470a
+# %% ../nbs/01j_questions.ipynb #dac89698
 def _comparisons(s: str, text: str, style: str) -> Iterator[Found]:
     "X는 Y보다 크다."
     noun, rest = _topic(s, text)
@@ -230,7 +230,7 @@ def hangul_share(
     letters = [c for c in nfc(text) if c.isalpha()]
     return sum('가' <= c <= '힣' or 'ㄱ' <= c <= 'ㆎ' for c in letters) / len(letters) if letters else 0.
 
-# %% ../nbs/01j_questions.ipynb #c3af8b17
+# %% ../nbs/01j_questions.ipynb #9439ff66
 _rules = (_reasons, _amounts, _dates, _places, _names, _definitions, _comparisons, _headings, _keywords)
 
 def template_questions(
@@ -250,7 +250,7 @@ def template_questions(
     picked = sorted(found.values(), key=lambda x: (x[1][2] == 'keyword', x[0]))[:n]
     return [question_row(chunk, *q) for _, q in picked]
 
-# %% ../nbs/01j_questions.ipynb #968ebf16
+# %% ../nbs/01j_questions.ipynb #b9ec49ca
 _sight = re.compile(
     r'(?<!\w)(?:이|위|윗|본|다음|아래|해당|주어진|제시된|상기|앞의) ?(?:글|지문|본문|문단|단락|문서|문장|구절|내용|텍스트|기사|자료|발췌문|표|그림)'
     r'(?:에서|에|은|는|이|가|을|를|의|로|과|와|에는|에서는|에 따르면|상)?(?!\w)'
@@ -275,7 +275,7 @@ def _fault(row: dict, least: int, most: int, language: str) -> str:
     if _sight.search(q) or _pointing.match(q): return 'needs the passage in sight'
     return 'unanswerable' if a not in row['context'] and overlap(a, row['context']) < .5 else ''
 
-# %% ../nbs/01j_questions.ipynb #fd380d77
+# %% ../nbs/01j_questions.ipynb #769dd50d
 def _place(row: dict) -> int:
     "Where the answer begins in the chunk, characters; -1 where it does not stand there as written."
     return row['context'].find(row['answer']) if row['answer'] else -1
@@ -296,7 +296,7 @@ def right_chunks(
         right.append({r['chunk_id']} | twins[hash_text(r['context'])] | holders)
     return right
 
-# %% ../nbs/01j_questions.ipynb #66fe2539
+# %% ../nbs/01j_questions.ipynb #7e1a08f9
 def _repeats(rows: list[dict], tests: Sequence[str]) -> list[str]:
     "For each question the reason why it is one too many, or ''."
     n, why, near = len(tests), [''] * len(rows), defaultdict(list)
@@ -350,7 +350,7 @@ def filter_questions(
                   only_dense_share=round(trip['only dense'] / len(kept), 4) if embedder is not None and kept else None)
     return kept, [rows[i] | dict(reason=w) for i, w in why.items() if w], counts
 
-# %% ../nbs/01j_questions.ipynb #f10844c4
+# %% ../nbs/01j_questions.ipynb #f14ff76d
 def _sides(rows: list[dict], same_corpus: bool) -> list[str]:
     "A name for what belongs on one side, for each question."
     links = [(f"q{r['id']}", f"q{r['id']}" if same_corpus else f"d{r['source']}") for r in rows]
@@ -381,7 +381,7 @@ def split_questions(
     held = held or {min(sorted(size), key=size.get)}
     return {k: [r for r, g in zip(rows, sides) if (g in held) == (k == 'validation')] for k in ('train', 'validation')}
 
-# %% ../nbs/01j_questions.ipynb #5608c630
+# %% ../nbs/01j_questions.ipynb #5e231c08
 _columns = Features({c: Value('int64' if c == 'answer_start' else 'string')
                      for c in 'id question answer context title answer_start source'.split()})
 
@@ -438,7 +438,7 @@ def write_set(
     write_json(out/'manifest.json', manifest := manifest | dict(parts=about))
     return manifest
 
-# %% ../nbs/01j_questions.ipynb #329230d3
+# %% ../nbs/01j_questions.ipynb #e49937f2
 _review = ('approve', 'id', 'question', 'answer', 'title', 'passage')
 
 def _cell(text: str) -> str:
