@@ -6,7 +6,8 @@
 __all__ = ['Positive', 'sample_path', 'is_prepared', 'read_qa', 'without_repeats', 'split_groups', 'split', 'overlap_counts',
            'assert_disjoint', 'with_title', 'document_title', 'trained_with_titles', 'best_chunk', 'make_pairs',
            'answers_cut', 'RetrievalSet', 'retrieval_set', 'write_retrieval_set', 'is_retrieval_set',
-           'read_retrieval_set', 'write_llamaindex_files', 'fingerprint', 'describe', 'prepare', 'load_parts']
+           'read_retrieval_set', 'write_llamaindex_files', 'fingerprint', 'describe', 'prepare', 'setting_of',
+           'load_parts']
 
 # %% ../nbs/01_data.ipynb #3f795a11
 import hashlib, json, os, re, zipfile
@@ -558,6 +559,12 @@ def prepare(
     return manifest
 
 # %% ../nbs/01_data.ipynb #837acf96
+def setting_of(
+    path: str | Path,  # a raw QA file, or a prepared folder
+) -> str:  # 'unseen', or 'same-corpus' where a folder was made so
+    "What both sides of the split may share."
+    return json.loads((Path(path)/'manifest.json').read_text(encoding='utf-8')).get('setting', 'unseen') if is_prepared(path) else 'unseen'
+
 def load_parts(
     path: str | Path,  # a raw QA file, or a folder that `prepare` wrote
     train_split: float = .9,  # for a raw file

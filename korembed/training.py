@@ -17,7 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 from transformers import set_seed
 from .config import TrainingConfig, check_config
 from .data import (RetrievalSet, answers_cut, assert_disjoint, fingerprint, hash_text, load_parts, make_pairs,
-                           retrieval_set, split_groups, with_title)
+                           retrieval_set, setting_of, split_groups, with_title)
 from .losses import LOSSES, check_rows, find_loss, make_loss
 from .metrics import PRIMARY, gains, rank_metrics, top_k
 from .model import (Embedder, add_lora, chunk_limit, count_tokens, linear_targets, load_model, lora_info,
@@ -97,13 +97,13 @@ class Lesson(NamedTuple):
     examine: Callable[[SentenceTransformer], dict[str, float]] | None  # None: nothing is held out
     about: dict  # for the manifest: eval_examples, held_out_articles, overlap, cut, negatives
 
-def _questions(model: SentenceTransformer, parts: dict, c: TrainingConfig) -> Lesson:
+def _questions(model: SentenceTransformer, parts: dict, c: TrainingConfig, setting: str) -> Lesson:
     "Questions and the passages that answer them, examined by search."
     pairs, cut = _pairs(model, parts['train'], c)
     rows, passed = _rows(model, parts, pairs, c, cut)
     exam = _validation(parts, c, cut)
     about = dict(eval_examples=len(exam.queries) if exam else 0, held_out_articles=sorted(set(parts['validation']['title'])) if exam else [],
-                 overlap=assert_disjoint(parts['train'], parts['validation']) if exam else {}, cut=cut, negatives=passed)
+                 setting=setting, overlap=assert_disjoint(parts['train'], parts['validation'], setting) if exam else {}, cut=cut, negatives=passed)
     return Lesson(pairs, rows, [*pairs['anchor'], *pairs['positive']], (lambda m: score(m, exam)) if exam else None, about)
 
 def _scored(model: SentenceTransformer, parts: dict, c: TrainingConfig) -> Lesson:
@@ -112,12 +112,12 @@ def _scored(model: SentenceTransformer, parts: dict, c: TrainingConfig) -> Lesso
     rows, held = part('train', c.max_samples).rename_column('score', 'label'), part('validation', c.eval_samples) if 'validation' in parts else None
     texts = [*rows['sentence1'], *rows['sentence2']]
     cut = float(np.mean(np.array(count_tokens(model, texts, model.prompts['query'])) > model.max_seq_length))
-    about = dict(eval_examples=len(held) if held else 0, held_out_articles=[], cut=dict(positives_cut=cut), negatives={},
+    about = dict(setting='unseen', eval_examples=len(held) if held else 0, held_out_articles=[], cut=dict(positives_cut=cut), negatives={},
                  overlap=dict(sentences=len({*held['sentence1'], *held['sentence2']} & set(texts))) if held else {})
     return Lesson(rows, rows, texts, (lambda m: similarity_scores(m, held)) if held else None, about)
 
-def _lesson(model: SentenceTransformer, parts: dict, c: TrainingConfig) -> Lesson:
-    return (_scored if 'score' in parts['train'].column_names else _questions)(model, parts, c)
+def _lesson(model: SentenceTransformer, parts: dict, c: TrainingConfig, data: str | Path) -> Lesson:
+    return _scored(model, parts, c) if 'score' in parts['train'].column_names else _questions(model, parts, c, setting_of(data))
 
 # %% ../nbs/03_training.ipynb #ac942570
 def _batch_cost(model: SentenceTransformer, rows: Dataset, c: TrainingConfig) -> float:
@@ -171,7 +171,7 @@ def plan(
     "What `train` would do; nothing is written. Raises InputError."
     c, parts, model = _ready(config or TrainingConfig(), data, format, columns)
     letters = _letters(model, parts['train'], c)
-    lesson = _lesson(model, parts, c)
+    lesson = _lesson(model, parts, c, data)
     _adapt(model, c, lesson.texts, letters)
     steps = _steps(c, lesson.rows)
     seconds = _batch_cost(model, lesson.rows, c) * steps
@@ -241,7 +241,7 @@ def _card(manifest: dict) -> str:
 def _manifest(c, data, parts, lesson, metrics, fitted, seconds, info) -> dict:
     trained = max(1, fitted['step'] - fitted['from_step'])
     return dict(
-        schema=2, base=public_name(c.model_name), config=asdict(c), setting='unseen', seed=c.seed,
+        schema=2, base=public_name(c.model_name), config=asdict(c), seed=c.seed,
         data=dict(source=Path(data).name, parts={k: dict(rows=len(v), fingerprint=fingerprint(v)) for k, v in dict(parts).items()}),
         **lesson.about, train_examples=len(lesson.rows), lora=info, loss=fitted['loss'],
         steps=fitted['step'], best_step=fitted['best'].get('step', fitted['step']), resumed_from=fitted['from_step'],
@@ -304,7 +304,7 @@ def train(
 # %% ../nbs/03_training.ipynb #c9c5dda9
 def _train(c: TrainingConfig, data: str | Path, parts: dict, model: SentenceTransformer, run: Path, resume: bool) -> dict:
     started, letters = time.time(), _letters(model, parts['train'], c)
-    lesson = _lesson(model, parts, c)
+    lesson = _lesson(model, parts, c, data)
     logger.info('%s on %s: %d rows, %d held out%s, %s, %s', c.model_name, model.device, len(lesson.rows), lesson.about['eval_examples'],
                 ', chunks of %d characters' % lesson.about['cut']['chunk_size'] if 'chunk_size' in lesson.about['cut'] else '',
                 pick_precision(c.precision, model.device.type),

@@ -52,6 +52,17 @@ def test_a_set_can_be_trained_on_as_a_folder_and_as_lines(chunks, rows, tmp_path
     lines = load_parts(tmp_path/'train.jsonl', train_split=.7)   # its own split tells the documents apart
     assert not set(lines['train']['title']) & set(lines['validation']['title'])
 
+def test_a_set_with_one_corpus_is_trained_on_and_says_so(chunks, rows, tmp_path):
+    from small_models import bert
+    from korembed.training import train
+    write_set(split_questions(rows, same_corpus=True), chunks, tmp_path/'one', dict(setting='same-corpus'))
+    found = load_parts(tmp_path/'one')
+    assert set(found['train']['title']) & set(found['validation']['title'])   # documents are shared, or this proves nothing
+    made = train(tmp_path/'one', tmp_path/'run', model_name=str(bert(tmp_path/'small')), prompts='none', max_steps=1, batch_size=4, device='cpu')
+    assert made['setting'] == 'same-corpus' and made['overlap']['questions'] == 0, made['overlap']
+    (tmp_path/'one'/'manifest.json').write_text('{"setting": "unseen"}', encoding='utf-8')
+    with pytest.raises(InputError, match='share'): train(tmp_path/'one', tmp_path/'again', model_name=str(tmp_path/'small'), prompts='none', max_steps=1)
+
 def test_writing_that_breaks_off_leaves_no_manifest_and_all_other_files(chunks, rows, tmp_path, monkeypatch):
     (tmp_path/'answers.jsonl').write_text('paid for', encoding='utf-8')
     parts = split_questions(rows)
