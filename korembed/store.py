@@ -75,6 +75,16 @@ def _refuse_newer(folder: Path) -> None:
                          'pip install --upgrade chromadb')
 
 # %% ../nbs/04a_store.ipynb #9ae6d16a
+def _make_whole(folder: Path, settings: Settings) -> None:
+    "A new database, whole from its first moment: one that was killed while Chroma made it could never be opened again."
+    SharedSystemClient.clear_system_cache()   # else a folder that was deleted would seem to be there still
+    with tempfile.TemporaryDirectory(prefix='rebuilt-', dir=folder, ignore_cleanup_errors=True) as new:   # `sweep` knows this name
+        chromadb.PersistentClient(new, settings=settings).close()
+        made, place = Path(new)/'chroma.sqlite3', folder/'chroma.sqlite3'
+        try: os.link(made, place)
+        except FileExistsError: pass   # another process was quicker, and may have written already
+        except OSError: os.replace(made, place)   # a file system without links
+
 def open_client(
     db_path: str | Path = './chroma_db',  # folder of the database, or http://host:port of a server
 ) -> chromadb.api.ClientAPI:  # nothing is reported to anyone
@@ -87,7 +97,7 @@ def open_client(
         folder = Path(db_path).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         if (folder/'chroma.sqlite3').exists(): _refuse_newer(folder)
-        else: SharedSystemClient.clear_system_cache()   # else a folder that was deleted would seem to be there still
+        else: _make_whole(folder, settings)
         # Chroma keeps open databases by the path as given: a relative one would mean that of the folder we were in before
         return chromadb.PersistentClient(str(folder), settings=settings)
 

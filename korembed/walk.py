@@ -6,7 +6,7 @@
 __all__ = ['logger', 'SECTIONS', 'Walk', 'read_walk', 'example_walk', 'files_fingerprint', 'stage', 'on_same_documents', 'run']
 
 # %% ../nbs/10a_walk.ipynb #102a0225
-import difflib, hashlib, json, logging, shutil, time, tomllib
+import difflib, hashlib, json, logging, time, tomllib
 from pathlib import Path
 from typing import Any, Callable, Iterable, NamedTuple
 from .config import TrainingConfig, make_config
@@ -19,7 +19,6 @@ from .pipeline import index_both
 from .report import verdict_line, write_report
 from .results import FILE, read_results
 from .runs import model_of, read_run, run_lock
-from .store import open_client
 from .synthesis import generate, read_sources
 from .text import InputError, read_text, write_json
 from .training import train
@@ -284,19 +283,12 @@ def _train(w: Walk, lessons: Path) -> dict:
     return stage(w.out, 'train', needs, work)
 
 # %% ../nbs/10a_walk.ipynb #2f1e63b1
-def _drop_stillborn(db: Path) -> None:
-    "A database that was killed while it was made cannot be opened, and holds nothing."
-    if not db.is_dir(): return
-    try: open_client(db).heartbeat()
-    except InputError: shutil.rmtree(db)
-
 def _index(w: Walk, trained: dict) -> dict:
     c, run = w.config, (w.out/trained['place']).parent
     sizes = {k: w.index.get(k, getattr(c, k)) for k in _sizes}
     needs = dict(sizes, run=files_fingerprint(run/'run.json'), documents=files_fingerprint(w.out/'documents.json'))
     def work():
         model = run/'model'
-        _drop_stillborn(run/'chroma_db')
         made = index_both(_documents(w), c.model_name, str(model), str(run/'chroma_db'), **sizes, device=c.device,
                           title_in_text=trained_with_titles(model))[0]
         said = f"{made['chunks']} chunks of at most {made['chunk_size']} characters, with both models"

@@ -72,6 +72,26 @@ def test_killed_at_random_moments_it_holds_exactly_the_documents(fork, tmp_path,
     holds_exactly('original_embeddings', db, docs, small)
     assert len(list(Path(db).glob('rebuilt-*'))) <= 1
 
+def be_born(db, started):
+    Path(started).touch()
+    open_client(db)
+
+def test_a_database_killed_while_it_is_made_is_made_by_the_next(fork, tmp_path, docs, small):
+    rng, unborn = random.Random(0), 0
+    for i in range(15):
+        db, flag = tmp_path/f'db{i}', tmp_path/f'started{i}'
+        process = fork.Process(target=be_born, args=(str(db), str(flag)))
+        process.start()
+        while not flag.exists(): time.sleep(.002)
+        time.sleep(rng.random() * .15)
+        process.kill(); process.join()
+        unborn += not (db/'chroma.sqlite3').exists()
+        assert open_client(db).list_collections() == []
+    assert unborn > 2   # or the kills came too late to prove anything
+    index(docs, small, 'original_embeddings', db, 60, 0)
+    holds_exactly('original_embeddings', db, docs, small)
+    assert not list(db.glob('rebuilt-*'))
+
 def test_a_collection_has_its_note_from_the_first_moment(tmp_path, docs, small, monkeypatch):
     def dies(*args): raise KeyboardInterrupt
     with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):   # before anything is added to what was made

@@ -28,7 +28,7 @@ ALLOWED = dict(
     slices='certainty data eda lexical near_duplicates', results='certainty', leaderboard='data metrics model',
     store='', indexing='data documents model store', fusion='metrics', retrieval='fusion indexing lexical model metrics store', judge='certainty data openai_client model metrics',
     evaluation='certainty data fusion metrics model judge leaderboard results retrieval runs slices', report='eda judge metrics results slices',
-    walk='config data evaluation judge negatives pipeline report results runs store synthesis training',
+    walk='config data evaluation judge negatives pipeline report results runs synthesis training',
     pipeline='config data evaluation indexing judge model report retrieval training', cli='*')
 
 def imports(path, module_level):
