@@ -280,7 +280,7 @@ Intervals: bootstrap over {{ r.cluster or 'passage' }}s, paired by question; ver
 <h2>To repeat it</h2><p><code>{{ r.command }}</code></p><p>Seed {{ r.seed }}; {{ versions }}.</p></body></html>'''
 
 # %% ../nbs/06c_report.ipynb #02a056c3
-_meaning = {'unseen': 'no document of this exam was trained on', 'same-corpus': 'documents were trained on, questions were not'}
+_meaning = {'unseen': 'nothing that answers a question here was trained on', 'same-corpus': 'documents were trained on, questions were not'}
 _standing = ('It matches characters and knows no meaning: it shows whether hits share words with the question, no more.',
              'A third model, not a label: where it disagrees with the labels, believe the labels.')
 _grid = '''<table><tr><th></th>{% for c in t.columns %}<th>{{ c }}</th>{% endfor %}</tr>
@@ -353,7 +353,7 @@ def write_html(
     with replacing(Path(path)) as tmp: tmp.write_text(text, encoding='utf-8')
 
 # %% ../nbs/06c_report.ipynb #a97470c8
-def _cell(value: object) -> str: return re.sub(r'[\s|<>`]+', ' ', str(value)).strip()
+def _cell(value: object) -> str: return re.sub(r'[\s|<`]+', ' ', str(value)).strip()   # without < nothing is a tag
 
 def _markdown(table: pd.DataFrame) -> str:
     rows = [['', *table.columns], *([i, *r] for i, r in zip(table.index, table.itertuples(index=False)))]
