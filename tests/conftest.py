@@ -15,6 +15,23 @@ def korquad() -> Path:
     if not path.is_file(): pytest.skip('no real KorQuAD here: set KOREMBED_SHARED to a folder with data/korquad_v1_dev_part.json')
     return path
 
+@pytest.fixture
+def alone(monkeypatch, tmp_path):
+    "No key, address, .env, kept answers or vocabulary of the person who runs the tests."
+    for name in ('OPENAI_API_KEY', 'OPENAI_BASE_URL'): monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('KOREMBED_CACHE', str(tmp_path/'cache')); monkeypatch.setenv('TIKTOKEN_CACHE_DIR', str(tmp_path/'none'))
+    monkeypatch.chdir(tmp_path)
+
+@pytest.fixture
+def own(monkeypatch):
+    "The client as the house makes it, with a service's address; a second of silence is enough."
+    def make(url, timeout=1):
+        from openai_server import KEY
+        from korembed.openai_client import openai_client
+        monkeypatch.setenv('OPENAI_API_KEY', KEY); monkeypatch.setenv('OPENAI_BASE_URL', url)
+        return openai_client().with_options(timeout=timeout)
+    return make
+
 LONG = ('test_offline_setting_gives_the_stored_metrics', 'test_demo_from_the_wheel_in_an_empty_folder')
 
 def pytest_collection_modifyitems(items):

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 
+KEY = 'sk-very-secret-key'
+
 def vector(text, dim=64):
     "Hashed character bigrams: texts that share letters get similar vectors."
     counts = np.zeros(dim)

@@ -1,21 +1,15 @@
 "The judge: against a loopback service that fails as real ones do, killed on the way, and from the command line."
 import json, os, subprocess, sys, threading, time
 import numpy as np, pandas as pd, pytest
-from openai_server import serve, thousand, vector
+from openai_server import KEY, serve, thousand, vector
 from test_cli import korembed, refused
 from korembed.data import RetrievalSet, sample_path
 from korembed.indexing import FINETUNED, ORIGINAL, index
 from korembed.judge import examine_judge, exam_line, get_judge, judge, judge_lines
 
 TEXTS = ['한강은 서울을 지난다.', '경복궁은 종로에 있다.', '한강은 서울을 지난다.', '김치는 배추로 담근다.']
-KEY = 'sk-very-secret-key'
 
-@pytest.fixture(autouse=True)
-def alone(monkeypatch, tmp_path):
-    "No key, address, .env, vectors or vocabulary of the person who runs the tests."
-    for name in ('OPENAI_API_KEY', 'OPENAI_BASE_URL'): monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv('KOREMBED_CACHE', str(tmp_path/'cache')); monkeypatch.setenv('TIKTOKEN_CACHE_DIR', str(tmp_path/'none'))
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures('alone')
 
 @pytest.fixture
 def service(monkeypatch):

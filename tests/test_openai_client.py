@@ -2,28 +2,14 @@
 import os, sqlite3, subprocess, sys, threading, time, traceback
 import numpy as np, pytest
 from openai import OpenAI
-from openai_server import serve, vector
+from openai_server import KEY, serve, vector
 from korembed import openai_client as room
 from korembed.openai_client import RemoteEmbedder, embed_texts, openai_client, openai_key
 from korembed.text import InputError
 
 TEXTS = ['한강은 서울을 지난다.', '경복궁은 종로에 있다.', '한강은 서울을 지난다.', '김치는 배추로 담근다.']
-KEY = 'sk-very-secret-key'
 
-@pytest.fixture(autouse=True)
-def alone(monkeypatch, tmp_path):
-    "No key, address, .env, vectors or vocabulary of the person who runs the tests."
-    for name in ('OPENAI_API_KEY', 'OPENAI_BASE_URL'): monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv('KOREMBED_CACHE', str(tmp_path/'cache')); monkeypatch.setenv('TIKTOKEN_CACHE_DIR', str(tmp_path/'none'))
-    monkeypatch.chdir(tmp_path)
-
-@pytest.fixture
-def own(monkeypatch):
-    "The client as the house makes it, with a service's address; a second of silence is enough."
-    def make(url, timeout=1):
-        monkeypatch.setenv('OPENAI_API_KEY', KEY); monkeypatch.setenv('OPENAI_BASE_URL', url)
-        return openai_client().with_options(timeout=timeout)
-    return make
+pytestmark = pytest.mark.usefixtures('alone')
 
 def client_of(url, retries=1): return OpenAI(api_key=KEY, base_url=url, max_retries=retries, timeout=10)
 

@@ -2,34 +2,20 @@
 import io, json, os, random, signal, subprocess, sys, threading, time
 import pytest
 from openai import OpenAI
-from openai_server import chat_answer, passage, questions, serve
+from openai_server import KEY, chat_answer, passage, questions, serve
 from korembed import openai_client as room
-from korembed.openai_client import RemoteChat, openai_client
+from korembed.openai_client import RemoteChat
 from korembed.synthesis import SCHEMA, generate, read_sources
 from korembed.text import InputError
 
-KEY = 'sk-very-secret-key'
 
-@pytest.fixture(autouse=True)
-def alone(monkeypatch, tmp_path):
-    "No key, address, .env, answers or vocabulary of the person who runs the tests."
-    for name in ('OPENAI_API_KEY', 'OPENAI_BASE_URL'): monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv('KOREMBED_CACHE', str(tmp_path/'cache')); monkeypatch.setenv('TIKTOKEN_CACHE_DIR', str(tmp_path/'none'))
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures('alone')
 
 @pytest.fixture(scope='module')
 def docs(root):
     "Ten articles of the project, a chunk or so each."
     texts, _ = read_sources(root/'data'/'train'/'articles.json')
     return {name: text[:400] for name, text in list(texts.items())[:10]}
-
-@pytest.fixture
-def own(monkeypatch):
-    "The client as the house makes it, with a service's address; a second of silence is enough."
-    def make(url, timeout=1):
-        monkeypatch.setenv('OPENAI_API_KEY', KEY); monkeypatch.setenv('OPENAI_BASE_URL', url)
-        return openai_client().with_options(timeout=timeout)
-    return make
 
 def files(folder): return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob('*')) if p.is_file()}
 
