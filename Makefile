@@ -15,7 +15,7 @@ help: ## Show this list
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed: make PYTHON=python3.12 ...'; exit 2; }
 	$(PYTHON) -m venv .venv
 	@sh tools/torch.sh $(BIN)/pip $(TORCH_INDEX)
-	$(BIN)/pip install -q --no-compile -c constraints.txt -e '.[offline,dev,guides,mteb]'
+	$(BIN)/pip install -q --no-compile -c constraints.txt -e '.[offline,dev,guides,mteb,ui,docs]'
 	@touch $@
 
 demo: .venv/ready ## The whole walk on the project's own data
@@ -48,14 +48,13 @@ readme: .venv/ready ## README.md from nbs/index.ipynb
 	$(BIN)/python tools/readme.py
 
 docs: .venv/ready ## The pages, into _docs
-	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
 	$(BIN)/python docs/build.py
 
 bench: .venv/ready ## Ratios of speed, each pair in one run
 	@for f in benchmarks/*.py; do $(QUIET) $(BIN)/python $$f || exit 1; done
 
 constraints: .venv/ready ## Write down the versions of .venv
-	{ echo '# One complete set of versions that was tried together; written by: make constraints'; \
+	{ echo '# One complete set of versions that was tried together, Python 3.11 on Linux; written by: make constraints'; \
 	  $(BIN)/pip freeze --all --exclude-editable | sed 's/+cpu$$//' | grep -v -e ' @ ' -e '^pip==' ; } > constraints.new
 	mv constraints.new constraints.txt
 
