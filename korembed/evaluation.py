@@ -205,14 +205,14 @@ def _judged(exam: RetrievalSet, runs: dict, who: tuple, top_k: int) -> dict:
 
 # %% ../nbs/06_evaluation.ipynb #eec42ccd
 def evaluate(
-    models: list[str],  # base first, then tuned: 'offline', folders or hub names
+    models: list[str] | dict[str, Embedder],  # base first, then tuned: 'offline', folders or hub names; or these names -> what is loaded already
     data: str | Path,  # a QA file or a retrieval set
     with_: tuple[str, ...] = ('bm25', 'hybrid'),  # systems beside the models: 'bm25', 'hybrid', 'rrf'
     unit: str = 'passage',  # 'passage' or 'chunk', for a QA file
     chunk_size: int = 512,  # characters, for chunks
     chunk_overlap: int = 50,  # characters, for chunks
     documents: dict[str, str] | None = None,  # name -> text: cut these instead of the passages
-    prompts: str | None = None,  # for all models; None: found in each
+    prompts: str | None = None,  # for all models that are loaded here; None: found in each
     device: str | None = None,  # 'cpu', 'cuda', 'mps'
     seed: int = 0,  # of the resampling, and of the folds
     title_in_text: bool | None = None,  # titles before the documents, for a QA file; None: if a model was tuned so
@@ -231,12 +231,12 @@ def evaluate(
     if top_k < 1: raise InputError(f'top_k={top_k}: give at least 1')
     if judge and len(models) < 2: raise InputError('judge: two models are needed, the base and the tuned one')
     who = get_judge(judge) if isinstance(judge, str) else judge
-    exam, about = load_exam(data, models, unit, chunk_size, chunk_overlap, documents, title_in_text, format, columns, leaderboard)
+    exam, about = load_exam(data, list(models), unit, chunk_size, chunk_overlap, documents, title_in_text, format, columns, leaderboard)
     if about['taken_out']: logger.info('%d taken out because a model was trained on them; %d questions of %s left', about['taken_out'],
                                        len(exam.queries), ', '.join(about['held_out_articles'] or ['the set']))
-    guarded = load_exam(guard_data, models) if guard_data else None   # before the models: what cannot be read is refused at once
-    names = system_names(models)
-    embedders = {n: Embedder(load_model(m, prompts, device)) for n, m in names.items()}
+    guarded = load_exam(guard_data, list(models)) if guard_data else None   # before the models: what cannot be read is refused at once
+    names, loaded = system_names(list(models)), models if isinstance(models, dict) else {}
+    embedders = {n: loaded.get(m) or Embedder(m, prompts, device) for n, m in names.items()}
     found, runs, scores = _examine(Path(data).name, exam, about, embedders, with_, weight, cluster, top_k, seed)
     guard = _examine(Path(guard_data).name, *guarded, embedders, top_k=top_k, seed=seed)[0] if guarded else None
     public = {s: mteb_scores(exam, r).mean().round(6).to_dict() for s, r in runs.items()} if leaderboard else None

@@ -224,7 +224,8 @@ def _tune(collection: chromadb.Collection, hnsw: dict[str, int]) -> None:
 # %% ../nbs/04_indexing.ipynb #15f71d1e
 def _where_from(model: str | SentenceTransformer | Embedder, embedder: Embedder) -> tuple[str, str]:
     "What a model is called in the note, and the folder or name it was loaded from."
-    if not isinstance(model, str): return 'a loaded model', getattr(embedder.model[0].auto_model.config, '_name_or_path', '')
+    if not isinstance(model, str): model = getattr(model, 'name', None)
+    if model is None: return 'a loaded model', getattr(embedder.model[0].auto_model.config, '_name_or_path', '')
     return (str(Path(model).absolute()) if Path(model).is_dir() else model), model
 
 def _first(rows: Iterable[dict], most: int | None) -> Iterator[dict]:

@@ -555,6 +555,7 @@ class Embedder:
     ):
         loaded = isinstance(model, SentenceTransformer)
         self.model, self.batch_size = model if loaded else load_model(model, prompts, device), batch_size
+        self.name = None if loaded else model   # by which it can be loaded again
         if loaded: _set_prompts(model, self._name(), prompts)
 
     def _name(self) -> str:

@@ -15,7 +15,7 @@ from .data import (is_retrieval_set, prepare, read_qa, read_retrieval_set, retri
 from .evaluation import evaluate
 from .judge import get_judge
 from .negatives import write_mined
-from .pipeline import index_both
+from .pipeline import CachedEmbedder, index_both
 from .report import verdict_line, write_report
 from .results import FILE, read_results
 from .runs import model_of, read_run, run_lock
@@ -66,6 +66,7 @@ class Walk(NamedTuple):
     index: dict
     evaluate: dict
     given: set[str]  # fields of the training that the file names
+    opened: dict[str, CachedEmbedder]  # models, once they are needed
 
 def _training(found: dict, data: dict, where: str) -> TrainingConfig:
     "Settings of the training; chunks are as [data] has them unless [train] says otherwise."
@@ -96,7 +97,7 @@ def read_walk(
     if data.get('questions') and data.get('train_split') == 1 and not parts['evaluate'].get('data'):
         raise InputError(f'{path}: nothing is left for an exam; name one as data in [evaluate], or lower train_split in [data]')
     return Walk(Path(path).name, Path(out), data, parts['generate'], mine, _training(parts['train'], data, str(path)),
-                parts['index'], parts['evaluate'], set(parts['train']))
+                parts['index'], parts['evaluate'], set(parts['train']), {})
 
 # %% ../nbs/10a_walk.ipynb #ccaa0707
 _EXAMPLE = """# korembed run my.toml
@@ -283,14 +284,19 @@ def _train(w: Walk, lessons: Path) -> dict:
     return stage(w.out, 'train', needs, work)
 
 # %% ../nbs/10a_walk.ipynb #2f1e63b1
+def _both(w: Walk, tuned: Path) -> dict[str, CachedEmbedder]:
+    "Base and tuned, opened once: index and exam read the same chunks."
+    for m in (w.config.model_name, str(tuned)):
+        if m not in w.opened: w.opened[m] = CachedEmbedder(m, device=w.config.device)
+    return w.opened
+
 def _index(w: Walk, trained: dict) -> dict:
     c, run = w.config, (w.out/trained['place']).parent
     sizes = {k: w.index.get(k, getattr(c, k)) for k in _sizes}
     needs = dict(sizes, run=files_fingerprint(run/'run.json'), documents=files_fingerprint(w.out/'documents.json'))
     def work():
         model = run/'model'
-        made = index_both(_documents(w), c.model_name, str(model), str(run/'chroma_db'), **sizes, device=c.device,
-                          title_in_text=trained_with_titles(model))[0]
+        made = index_both(_documents(w), *_both(w, model).values(), str(run/'chroma_db'), **sizes, title_in_text=trained_with_titles(model))[0]
         said = f"{made['chunks']} chunks of at most {made['chunk_size']} characters, with both models"
         return dict(place=f'runs/{run.name}/chroma_db', said=said, **{k: made[k] for k in _sizes})
     return stage(w.out, 'index', needs, work)
@@ -330,15 +336,15 @@ def _beside(w: Walk) -> tuple[str, ...]:
     return tuple(filter(None, map(str.strip, w.evaluate.get('with', 'bm25,hybrid').split(','))))
 
 def _examine(w: Walk, generated: dict | None, lessons: Path, sizes: dict, run: Path) -> dict:
-    docs, exam, model = _documents(w), _exam(w, generated), str(run/'model')
+    docs, exam, model = _documents(w), _exam(w, generated), run/'model'
     setting, titles = _setting(w, generated, lessons, docs), trained_with_titles(model)
-    how = {k: v for k, v in w.evaluate.items() if k not in ('data', 'with')} | dict(device=w.config.device, with_=_beside(w))
-    asked = dict(unit='chunk', **sizes)
-    if setting == 'unseen': result = evaluate([w.config.model_name, model], exam, documents=docs, **asked, **how)
-    elif is_retrieval_set(exam): result = evaluate([w.config.model_name, model], exam, **how)
+    how = {k: v for k, v in w.evaluate.items() if k not in ('data', 'with')} | dict(with_=_beside(w))
+    asked, models = dict(unit='chunk', **sizes), _both(w, model)
+    if setting == 'unseen': result = evaluate(models, exam, documents=docs, **asked, **how)
+    elif is_retrieval_set(exam): result = evaluate(models, exam, **how)
     else:
         path = _as_set(exam, docs, sizes, titles, run/'papers'/'exam.json')
-        result = evaluate([w.config.model_name, model], path, title_in_text=False, **how)
+        result = evaluate(models, path, title_in_text=False, **how)
         result |= asked | dict(data=exam.name, title_in_text=titles)
     made, writer = read_run(run), dict(questions=generated['written_by']) if generated else {}
     # an exam that was written like the lessons must not pass for one that people wrote

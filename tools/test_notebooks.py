@@ -7,7 +7,7 @@ from pathlib import Path
 root = Path(__file__).resolve().parent.parent
 LONG = ('10', '03', '06')   # these train or search: first, so that none is left alone at the end
 # slow to import: read once by a process that is then copied for each page, under Linux
-LIBRARIES = ['nbdev.test', 'pandas', 'matplotlib.pyplot', 'torch', 'datasets', 'sentence_transformers', 'peft']
+LIBRARIES = ['nbdev.test', 'pandas', 'matplotlib.pyplot', 'torch', 'datasets', 'sentence_transformers', 'peft', 'chromadb', 'openai']
 
 def run(path: Path) -> tuple[Path, float, str]:
     "A page in a fresh process: path, seconds, and what it said if it failed."
