@@ -32,7 +32,7 @@ def own(monkeypatch):
         return openai_client().with_options(timeout=timeout)
     return make
 
-LONG = ('test_offline_setting_gives_the_stored_metrics', 'test_demo_from_the_wheel_in_an_empty_folder')
+LONG = ('test_demo_from_the_wheel_in_an_empty_folder', 'test_the_example_runs_as_it_is')
 
 def pytest_collection_modifyitems(items):
     "One of the longest at the head of each half: two workers begin with them, and neither is left alone at the end."

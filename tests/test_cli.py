@@ -1,9 +1,10 @@
 "The command line as a user meets it: results on stdout, one plain line on stderr when the input is wrong, nothing half-written."
-import contextlib, io, json, logging, os, subprocess, sys
+import contextlib, io, json, logging, os
 from typing import NamedTuple
 import numpy as np, pytest
 from korembed.cli import main
 from korembed.data import sample_path
+from processes import finish
 
 class Done(NamedTuple): returncode: int; stdout: str; stderr: str
 
@@ -11,8 +12,8 @@ def korembed(*args, cwd, limit=None):
     "The command in this process; with a file size limit in bytes (a full disk), in one of its own."
     args = list(map(str, args))
     if limit:
-        code = f'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); from korembed.cli import main; main()'
-        return subprocess.run([sys.executable, '-c', code, *args], cwd=cwd, capture_output=True, text=True, encoding='utf-8')
+        done = finish(*args, cwd=cwd, limit=limit)
+        return Done(done.returncode, done.stdout, done.stderr)
     logging.getLogger('korembed').handlers.clear()   # they write to the stderr of the call before
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding='utf-8') for _ in range(2))
     with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

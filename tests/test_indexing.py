@@ -10,6 +10,7 @@ from korembed.model import Embedder
 from korembed.retrieval import Searcher, search
 from korembed.store import collection_folders, open_client, open_collection, read_note
 from korembed.text import InputError
+from processes import finish
 from small_models import bert
 from test_cli import korembed, refused
 
@@ -244,12 +245,17 @@ def test_a_folder_that_may_not_be_written(tmp_path, docs, small):
     before = {p.relative_to(tmp_path): p.read_bytes() for p in (tmp_path/'db').rglob('*') if p.is_file()}
     for p in [*(tmp_path/'db').rglob('*'), tmp_path/'db']: p.chmod(p.stat().st_mode & ~0o222)
     alone = ['setpriv', '--bounding-set=-dac_override', '--inh-caps=-dac_override'] if os.geteuid() == 0 else []   # root may write anywhere
-    code = 'from korembed.cli import main; main()'
+    code = '''import sys
+from korembed.cli import main
+for command in (['search', '태양'], ['index', sys.argv[1]]):
+    try: main([*command, *sys.argv[2:]])
+    except SystemExit as e: print(e.code)'''
     at = ('--model', small, '--collection', 'original_embeddings', '--db-path', str(tmp_path/'db'))
     try:
-        for command in (('search', '태양', *at), ('index', str(sample_path('eval/solar_system.txt')), *at)):
-            done = subprocess.run([*alone, sys.executable, '-c', code, *command], capture_output=True, text=True, encoding='utf-8', cwd=tmp_path)
-            assert done.returncode == 2 and 'may not be written' in done.stderr.splitlines()[-1] and 'Traceback' not in done.stderr, done.stderr
+        done = subprocess.run([*alone, sys.executable, '-c', code, str(sample_path('eval/solar_system.txt')), *at], capture_output=True, text=True,
+                              encoding='utf-8', cwd=tmp_path)
+        assert done.stdout == '2\n2\n' and 'Traceback' not in done.stderr, (done.stdout, done.stderr)
+        assert sum('may not be written' in line for line in done.stderr.splitlines()) == 2, done.stderr
         assert {p.relative_to(tmp_path): p.read_bytes() for p in (tmp_path/'db').rglob('*') if p.is_file()} == before
     finally:
         for p in [tmp_path/'db', *(tmp_path/'db').rglob('*')]: p.chmod(p.stat().st_mode | 0o700)
@@ -296,8 +302,8 @@ def test_questions_from_a_file(filled):
     (filled/'none.txt').write_text('\n', encoding='utf-8'); refused('search', '--queries', 'none.txt', cwd=filled, names=['none.txt', 'empty'])
 
 def test_questions_from_standard_input(filled):
-    done = subprocess.run([sys.executable, '-c', 'from korembed.cli import main; main()', 'search', '--queries', '-', '--mode', 'bm25', '--top-k', '1'],
-                          input='조선의 궁궐은?\n', capture_output=True, text=True, encoding='utf-8', cwd=filled)
+    (filled/'asked').write_text('조선의 궁궐은?\n', encoding='utf-8')
+    done = finish('search', '--queries', '-', '--mode', 'bm25', '--top-k', 1, cwd=filled, stdin=filled/'asked')
     assert done.returncode == 0 and '궁.txt' in done.stdout and '\x1b' not in done.stdout and '\x07' not in done.stdout, done.stderr
 
 def test_terms_are_marked_on_a_terminal(filled, monkeypatch):

@@ -1,7 +1,8 @@
 "The judge: against a loopback service that fails as real ones do, killed on the way, and from the command line."
-import json, os, subprocess, sys, threading, time
+import json, os, threading, time
 import numpy as np, pandas as pd, pytest
 from openai_server import KEY, serve, thousand, vector
+from processes import Running
 from test_cli import korembed, refused
 from korembed.data import RetrievalSet, sample_path
 from korembed.indexing import FINETUNED, ORIGINAL, index
@@ -89,18 +90,12 @@ def test_wrong_vectors_are_asked_for_again_and_only_those(service):
     assert len(received.paid) == 1000 and max(received.paid.values()) == 2
     assert sorted(twice) == sorted(received[0]['input'] + received[2]['input']) and result['ledger']['texts'] == 1000
 
-PROCESS = """
-import json, sys
-import pandas as pd
-sys.path.insert(0, sys.argv[1])
-from openai_server import thousand
-from korembed.judge import judge
-base, tuned, queries = thousand()
-table = lambda found: pd.DataFrame([(q, i, t) for q, ts in found.items() for i, t in enumerate(ts)], columns=['query_id', 'rank', 'text'])
-print(json.dumps(judge(table(base), table(tuned), 'openai', queries)))
-"""
+def judge_thousand():
+    base, tuned, queries = thousand()
+    table = lambda found: pd.DataFrame([(q, i, t) for q, ts in found.items() for i, t in enumerate(ts)], columns=['query_id', 'rank', 'text'])
+    print(json.dumps(judge(table(base), table(tuned), 'openai', queries)))
 
-def test_killed_on_the_way_nothing_is_paid_twice(service, root):
+def test_killed_on_the_way_nothing_is_paid_twice(service):
     "Four answers come, then the service holds back all others, and the process is killed."
     held, go = [], threading.Event()
     def twist(n, s, b):
@@ -108,9 +103,7 @@ def test_killed_on_the_way_nothing_is_paid_twice(service, root):
         return s, b
     with serve(twist=twist) as (url, received):
         service(url)
-        start = lambda: subprocess.Popen([sys.executable, '-c', PROCESS, str(root/'tests')], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                         text=True, env=os.environ | dict(PYTHONPATH=str(root)))
-        first = start()
+        first = Running(judge_thousand)
         until = time.monotonic() + 90
         # all four hands wait for an answer, so what was answered before is written
         while len(held) < 4 and first.poll() is None and time.monotonic() < until: time.sleep(.02)
@@ -119,7 +112,7 @@ def test_killed_on_the_way_nothing_is_paid_twice(service, root):
         paid = sum(received.paid.values())
         assert 0 < paid < 1000
         go.set()
-        second = start()
+        second = Running(judge_thousand)
         out, err = second.communicate(timeout=90)
         assert second.returncode == 0, err
         assert len(received.paid) == 1000 and set(received.paid.values()) == {1}

@@ -1,6 +1,7 @@
 "korembed run: the walk on a user's own documents, skipped where nothing changed, killed and started again."
-import json, logging, shutil, subprocess, sys, time
+import json, logging, shutil, time
 import pytest
+from processes import start
 from test_cli import korembed, refused
 from korembed.data import read_qa, retrieval_set, sample_path, write_retrieval_set
 from korembed.results import FILE
@@ -76,10 +77,9 @@ def test_killed_in_the_training_and_after_it_the_papers_are_the_same(few, whole,
     paper(tmp_path, few)
     out = tmp_path/'걸음'
     for sign in ('runs/*/checkpoints/checkpoint-2/seal.json', 'runs/*/chroma_db/chroma.sqlite3'):
-        walk = subprocess.Popen([sys.executable, '-m', 'korembed.cli', 'run', 'my.toml'], cwd=tmp_path, stdout=subprocess.DEVNULL,
-                                stderr=subprocess.PIPE, text=True, encoding='utf-8')
+        walk = start('run', 'my.toml', cwd=tmp_path)
         while not list(out.glob(sign)):
-            assert walk.poll() is None, walk.stderr.read()
+            assert walk.poll() is None, walk.text()
             time.sleep(.01)
         walk.kill(); walk.communicate()
         assert not list(out.glob(f'runs/*/papers/{FILE}'))   # the kill came before the end

@@ -1,5 +1,5 @@
 "Runs that are killed, refused, filled up or spoilt: what was saved stays usable."
-import errno, json, os, random, shutil, signal, subprocess, sys, time
+import errno, json, os, random, shutil, signal, subprocess, time
 import pytest, torch
 from korembed.config import TrainingConfig
 from korembed.data import sample_path
@@ -7,6 +7,7 @@ from korembed.runs import run_lock
 from korembed.text import InputError
 import korembed.trainer as trainer
 from korembed.training import train
+from processes import start
 
 @pytest.fixture(scope='module')
 def few(tmp_path_factory):
@@ -22,8 +23,7 @@ SMALL = dict(model_name='offline', device='cpu', num_epochs=2, batch_size=4, max
 def command(data, out, *more):
     "The same run on the command line."
     args = [f'--{k.replace("_", "-")}={v}' for k, v in SMALL.items()]
-    return subprocess.Popen([sys.executable, '-m', 'korembed.cli', 'train', str(data), '--out', str(out), *args, *more],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, encoding='utf-8')
+    return start('train', data, '--out', out, *args, *more)
 
 def weights(run): return (run/'model'/'model.safetensors').read_bytes()
 
@@ -38,7 +38,7 @@ def test_killed_between_two_checkpoints_and_resumed_it_ends_the_same(few, whole,
     out = tmp_path/'run'
     run = command(few, out)
     while not (out/'checkpoints'/'checkpoint-2'/'seal.json').is_file():
-        assert run.poll() is None, run.stderr.read()
+        assert run.poll() is None, run.text()
         time.sleep(.01)
     run.kill(); run.communicate()
     assert not (out/'run.json').is_file() and not (out/'model').exists()
