@@ -25,6 +25,8 @@ def test_korean_readme_says_what_the_english_one_says(root):
     assert len(indented(korean)) > 12 and not set(indented(korean)) - set(indented(english))
     table = [l for l in indented(english) if re.match(r' +(NDCG@10 |\w+ +0\.)', l)]
     assert len(table) == 6 and [l for l in indented(korean) if l in table] == table
+    lines = lambda text: [l.split('  #')[0].rstrip() for l in re.search(r'```python\n(.*?)```', text, re.S)[1].splitlines()]
+    assert lines(korean) == lines(english)
     names, = re.findall(r'`(read_qa, [^`]*)`', english)
     assert f'`{names}`' in korean
     targets = re.findall(r'\]\(([^)#]+)\)', korean)
