@@ -42,3 +42,14 @@ def test_korean_start_page_explains_the_result_it_shows(root):
     assert len(told) >= 3 and all(n in shown for n in told), (told, shown)
     opening, = re.findall(r'^1\. \*(.+?)\*', said, re.M)
     assert shown.startswith(opening)
+
+def test_links_between_pages_lead_somewhere(root):
+    pages, links = [*(root/'nbs').rglob('*.ipynb'), *(root/'submission').glob('*.ipynb')], 0
+    for path in pages:
+        if '.ipynb_checkpoints' in path.parts: continue
+        for cell in json.loads(path.read_text(encoding='utf-8'))['cells']:
+            if cell['cell_type'] != 'markdown': continue
+            for target in re.findall(r'\]\((?!https?:|#)([^)\s#]+)', ''.join(cell['source'])):
+                links += 1
+                assert (path.parent/target).exists(), (path.name, target)
+    assert links > 100
