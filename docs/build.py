@@ -117,6 +117,19 @@ def commands() -> str:
                           capture_output=True, text=True, encoding='utf-8', check=True, cwd=root)
     return done.stdout
 
+def room_table(books: dict[str, NBProcessor]) -> str:
+    "Number, name and purpose of every notebook."
+    rows = []
+    for page, book in books.items():
+        if m := re.match(r'nbs/(\w\w\w?)_', page):
+            title, purpose = re.search(r'^# (.*)\n(?:> (.*))?', next(c.source for c in book.nb.cells if c.cell_type == 'markdown')).groups()
+            rows.append(f"| {m[1]} | [{title}](../{page}.ipynb) | {(purpose or '').replace('|', '&#124;')} |")
+    return '\n'.join(['| | room | what for |', '|---|---|---|', *sorted(rows)])
+
+def results() -> str:
+    "What the benchmarks printed when they were last run for the pages."
+    return '\n\n'.join(f'`{p.stem}.py`:\n\n```text\n{p.read_text(encoding="utf-8").rstrip()}\n```' for p in sorted((root/'benchmarks'/'results').glob('*.txt')))
+
 # ---- all of it
 
 def write_sources(copy: Path) -> None:
@@ -131,10 +144,12 @@ def write_sources(copy: Path) -> None:
     owners = {n: o for n, o in owners.items() if o}   # a name that two modules have leads nowhere
     for name, book in books.items(): notebook(book, name, owners, copy)
     (copy/'docs').mkdir()
+    filled = {'<!-- rooms -->': room_table(books), '<!-- results -->': results()}
     made = {'docs/api': api({m: v for m, v in rooms.items() if v[1]}), 'docs/commands': commands()}
     for name in [*(p for p in every if p not in books), 'index']:
         text = made.get(name) or (root/('README.md' if name == 'index' else f'{name}.md')).read_text(encoding='utf-8')
         if name == 'index': text += '\n\n'.join(['', *(toctree(v, '', ':hidden:', f':caption: {k}') for k, v in sections().items())])
+        for mark, what in filled.items(): text = text.replace(mark, what)
         (copy/name).parent.mkdir(parents=True, exist_ok=True)
         (copy/f'{name}.md').write_text(linked(text, posixpath.dirname(name), copy), encoding='utf-8')
     shutil.copytree(root/'docs'/'static', copy/'static')

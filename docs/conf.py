@@ -1,7 +1,11 @@
 "Sphinx settings; docs/build.py copies this file beside the pages."
 import html
-from docutils.utils.math import latex2mathml
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.search.en import SearchEnglish
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
 
 project = html_title = 'korembed'
 copyright = '2026, korembed contributors'
@@ -20,7 +24,9 @@ add_module_names = False
 python_maximum_signature_line_length = 88
 
 html_theme = 'sphinx_book_theme'
-html_theme_options = dict(show_toc_level=2, use_download_button=False, use_fullscreen_button=False, search_bar_text='Search')
+html_theme_options = dict(show_toc_level=2, use_download_button=False, use_fullscreen_button=False, navbar_persistent=[], search_bar_text='Search')
+html_context = dict(default_mode='auto')   # light or dark as the reader's system has it, until the button is used
+html_favicon = 'static/icon.svg'
 html_static_path, html_css_files = ['static'], ['korembed.css']
 html_show_sourcelink = html_copy_source = False
 html_math_renderer, html_search_language = 'mathml', 'ko'
@@ -38,11 +44,18 @@ class SearchKorean(SearchEnglish):
 
 def mathml(self, node) -> None:
     "A formula that browsers set by themselves."
-    from docutils.nodes import SkipNode, math_block
-    as_block = isinstance(node, math_block)
-    text = latex2mathml.tex2mathml(node.astext(), as_block=as_block)
+    as_block, tex = isinstance(node, nodes.math_block), node.astext()
+    try: text = tex2mathml(tex, as_block=as_block)
+    except Exception as e:   # MathError, or whatever an unexpected sign leads to
+        logger.warning('formula cannot be set: %s (%s)', tex, e, location=node)
+        text = tex
     self.body.append(f'<div class="math">{text}</div>' if as_block else text)
-    raise SkipNode
+    raise nodes.SkipNode
+
+def colons(app, doctree, page: str) -> None:
+    "Between a parameter and what it means stand two hyphens that smartquotes would make a dash; a colon reads better."
+    for n in [n for n in doctree.findall(nodes.Text) if n == ' -- ' and isinstance(n.parent.parent, nodes.field_body | nodes.list_item)]:
+        n.parent.replace(n, nodes.Text(': '))
 
 def korean(app, page: str, template: str, context: dict, doctree) -> None:
     "Pages in Korean say so."
@@ -51,4 +64,5 @@ def korean(app, page: str, template: str, context: dict, doctree) -> None:
 def setup(app) -> None:
     app.add_search_language(SearchKorean)
     app.add_html_math_renderer('mathml', (mathml, None), (mathml, None))
+    app.connect('doctree-resolved', colons)
     app.connect('html-page-context', korean)
