@@ -24,9 +24,13 @@ SHORT = {'nbs/10a_walk': 'On your own documents', 'nbs/guides/rag': 'LangChain a
 # what is another page here
 INSTEAD = {'README.md': 'index.md', 'nbs/index.ipynb': 'index.md', 'nbs': 'docs/house.md', 'benchmarks': 'docs/benchmarks.md'}
 
-def pages(pattern: str) -> list[str]: return sorted(p.relative_to(root).with_suffix('').as_posix() for p in root.glob(pattern))
+def pages(pattern: str) -> list[str]:
+    "Pages by their file, without its ending."
+    return sorted(p.relative_to(root).with_suffix('').as_posix() for p in root.glob(pattern))
 
-def side_rooms(stage: str) -> list[str]: return pages(f"{stage.split('_')[0]}[a-z]_*.ipynb")
+def side_rooms(stage: str) -> list[str]:
+    "The lettered rooms of a stage."
+    return pages(f"{stage.split('_')[0]}[a-z]_*.ipynb")
 
 def sections() -> dict[str, list[str]]:
     "The list at the side: heading -> pages; side rooms stand under their stage."
@@ -58,8 +62,6 @@ def linked(text: str, here: str, copy: Path) -> str:
 
 # ---- notebooks
 
-Room = dict[str, str]   # name of what a module exports -> first line of what it says of itself
-
 def named(text: str, owners: dict[str, str]) -> str:
     "Names of functions and classes in running text lead to their description; short common words do not."
     parts = re.split(r'(^```.*?^```|^#.*?$|\[[^\]]*\]\([^)]*\))', text, flags=re.M | re.S)
@@ -67,9 +69,11 @@ def named(text: str, owners: dict[str, str]) -> str:
     return ''.join(p if i % 2 else re.sub(r'(?<![`}])`(\w+)(?:\(\))?`(?!`)', known, p) for i, p in enumerate(parts))
 
 def module_of(nb) -> str | None:
+    "The module that a notebook makes; guides make none."
     return next((c.directives_['default_exp'][0] for c in nb.cells if 'default_exp' in c.directives_), None)
 
 def opened(path: Path) -> NBProcessor:
+    "A notebook with its directives read; hidden cells and lines go when it is processed."
     return NBProcessor(path, [filter_stream_, hide_, hide_line, rm_header_dash, strip_ansi])
 
 def exports(nb) -> dict:

@@ -36,7 +36,7 @@ class SearchKorean(SearchEnglish):
     """English, and Hangul cut into pairs of syllables besides, as BM25 cuts it here: 세종 finds 세종대왕은.
 
     The page in the browser already looks inside words for three letters or more."""
-    lang, language_name = 'ko', 'Korean and English'
+    lang = 'ko'   # the name stays English: the stemmer in the browser is called by it
 
     def split(self, input: str) -> list[str]:
         words = super().split(input)
