@@ -6,8 +6,8 @@ __all__ = ['LANGUAGES', 'logger', 'SYSTEMS', 'DEPTH', 'MOST', 'SHOWN', 'say', 'm
            'example_queries', 'join_chunks', 'Desk', 'ask', 'judge_many', 'verdicts_html', 'documents', 'text_html',
            'page', 'open_page']
 
-# %% ../nbs/05a_ui.ipynb #acf7f03e
-import base64, logging, os, threading, time
+# %% ../nbs/05a_ui.ipynb #99f168a0
+import base64, json, logging, os, re, threading, time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,9 @@ from jinja2 import Environment
 from markupsafe import Markup, escape
 from .data import read_qa, sample_path
 from .indexing import FINETUNED, ORIGINAL
-from .judge import get_judge, judge, judge_lines
+from .judge import get_judge, judge
 from .metrics import PRIMARY
+from .openai_client import ledger_line, openai_key
 from .report import cut_line, guard_line, hybrid_line, judge_line, summary_table, verdict_line
 from .results import FILE, read_results
 from .retrieval import Searcher, as_queries, mark_terms
@@ -25,12 +26,12 @@ from .runs import check_port, is_loopback
 from .store import collection_names
 from .text import InputError, read_text
 
-# %% ../nbs/05a_ui.ipynb #36847a83
+# %% ../nbs/05a_ui.ipynb #cbff5880
 LANGUAGES = {'한국어': 'ko', 'English': 'en'}
 _WORDS = dict(
     title=('korembed: 검색 비교', 'korembed: search compared'),
     lead=('같은 질문에 원래 모델과 튜닝한 모델이 무엇을 찾는지 나란히 봅니다.', 'What the base and the tuned model find for the same question, side by side.'),
-    language=('언어', 'Language'), search_tab=('검색', 'Search'), judge_tab=('심판', 'Judge'), report_tab=('평가', 'Report'), text_tab=('본문', 'Text'),
+    search_tab=('검색', 'Search'), judge_tab=('심판', 'Judge'), report_tab=('평가', 'Report'), text_tab=('본문', 'Text'),
     query=('질문', 'Question'), hint=('예: 태양의 나이는 얼마나 되나?', 'e.g. 태양의 나이는 얼마나 되나?'), search=('검색', 'Search'),
     examples=('예시 질문', 'Example questions'), settings=('설정', 'Settings'), top_k=('보여 줄 결과 수', 'Hits to show'),
     systems=('나란히 볼 검색', 'Searches to compare'), base=('원래 모델', 'Base'), tuned=('튜닝한 모델', 'Tuned'), bm25=('BM25 (낱말)', 'BM25 (words)'),
@@ -47,7 +48,8 @@ _WORDS = dict(
     judge_note=('심판은 라벨이 아니라 제삼의 모델입니다. 라벨과 다르면 라벨이 맞습니다.', 'The judge is a third model, not a label: where they disagree, believe the labels.'),
     judge_lead=('여러 질문을 한 줄에 하나씩 적으면, 두 모델이 찾은 것을 심판이 모두 견줍니다.',
                 'Write one question on a line; the judge compares what both models find for all of them.'),
-    questions=('질문들', 'Questions'), judge_all=('모두 심판하기', 'Judge them all'), wins=('승', 'wins'), searching=('검색하는 중', 'Searching'),
+    summed=('평균 유사도 {a:.3f} → {b:.3f}, p {p:.3g}: 이 심판에 따르면 {verdict}', 'Average similarity {a:.3f} → {b:.3f}, p {p:.3g}: {verdict}, by this judge'),
+    guard=('관련 없는 데이터 {data}', 'On {data}, which is unrelated'), questions=('질문들', 'Questions'), judge_all=('모두 심판하기', 'Judge them all'), wins=('승', 'wins'), searching=('검색하는 중', 'Searching'),
     error=('오류', 'Error'), document=('문서', 'Document'), text_collection=('컬렉션', 'Collection'), no_documents=('문서가 없습니다.', 'No documents.'),
     cut_text=('처음 {n}자만 보입니다.', 'Only the first {n} characters are shown.'), chunks=('조각 {n}개, {size}자', '{n} chunks, {size} characters'),
     no_report=('평가 결과가 없습니다. korembed evaluate --out DIR 로 만들고 korembed ui --report DIR 로 보여 주세요.',
@@ -67,19 +69,19 @@ def say(
     "One piece of the page's own text."
     return _WORDS[key][list(LANGUAGES.values()).index(language)].format(**facts)
 
-# %% ../nbs/05a_ui.ipynb #d8a415e9
+# %% ../nbs/05a_ui.ipynb #740a850d
 _MARKS = '\ue000', '\ue001'
 
 def marked(
     text: str,  # of a chunk
     query: str,  # the question
-) -> Markup:  # HTML; what stands in the question as well lies in <mark>
+) -> Markup:  # HTML; what stands in the question as well lies in <mark>; no blank lines
     "A chunk as it may be shown."
-    bare = text.translate(dict.fromkeys(map(ord, _MARKS)))
+    bare = re.sub(r'\s*\n\s*', '\n', text.translate(dict.fromkeys(map(ord, _MARKS)))).strip()
     said = str(escape(mark_terms(bare, query, *_MARKS)))
     return Markup(said.replace(_MARKS[0], '<mark>').replace(_MARKS[1], '</mark>'))
 
-# %% ../nbs/05a_ui.ipynb #58d85e9f
+# %% ../nbs/05a_ui.ipynb #08a8e7cc
 def place(
     hit: dict,  # with start, end: characters, or None where the collection does not say
     spans: list[tuple[int, int]],  # start and end of every chunk of its document
@@ -90,7 +92,7 @@ def place(
     return dict(nth=1 + sum(s < hit['start'] for s, _ in spans), of=len(spans), left=round(100 * hit['start'] / size, 1),
                 width=round(100 * (hit['end'] - hit['start']) / size, 1))
 
-# %% ../nbs/05a_ui.ipynb #e4af030e
+# %% ../nbs/05a_ui.ipynb #1a24bb25
 def movement(
     base: dict[str, int],  # chunk id -> rank by the base, as deep as was looked
     tuned: dict[str, int],  # the same by the tuned model
@@ -102,7 +104,7 @@ def movement(
     for r in rows: r['moved'] = r['base'] - r['tuned'] if r['base'] and r['tuned'] else None
     return sorted(rows, key=lambda r: (r['tuned'] or np.inf, r['base'] or np.inf))
 
-# %% ../nbs/05a_ui.ipynb #8e565f62
+# %% ../nbs/05a_ui.ipynb #29137562
 def _move(was: int | None, now: int | None, depth: int, language: str) -> tuple[str, str]:
     "Sign and words of a move."
     if was is None: return '✦', say('new', language, depth=depth)
@@ -110,7 +112,7 @@ def _move(was: int | None, now: int | None, depth: int, language: str) -> tuple[
     if was == now: return '=', say('same', language)
     return ('▲', say('up', language, n=was - now)) if was > now else ('▼', say('down', language, n=now - was))
 
-# %% ../nbs/05a_ui.ipynb #8227a311
+# %% ../nbs/05a_ui.ipynb #4e8a2146
 _ENV = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 _COLUMN = '''<section class="ke-column"><h3>{{ say(c.name) }}</h3>
 <p class="ke-quiet">{{ c.collection }}{% if c.ms is defined %} · {{ '%.0f'|format(c.ms) }} ms{% endif %}</p>
@@ -147,7 +149,7 @@ def column_html(
             for h in column.get('hits') or []]
     return _fill(_COLUMN, language, c=column | dict(hits=hits))
 
-# %% ../nbs/05a_ui.ipynb #33d0905d
+# %% ../nbs/05a_ui.ipynb #6a1bd274
 _MOVED = '''<section><h3>{{ say('moved') }}</h3>{% if apart %}<p>{{ say('other_chunks') }}</p>{% else %}
 <div class="ke-wide" tabindex="0" role="region" aria-label="{{ say('moved') }}"><table><thead><tr>
 {% for k in ('chunk', 'rank_base', 'rank_tuned', 'move') %}<th scope="col">{{ say(k) }}</th>{% endfor %}</tr></thead>
@@ -168,7 +170,7 @@ def moved_html(
     rows = [r | dict(text=_short(texts[r['id']]), move=_move(r['base'], r['tuned'], depth, language)) for r in movement(base['ranks'], tuned['ranks'], top_k)]
     return _fill(_MOVED, language, rows=rows, apart=bool(base['ranks'] and tuned['ranks'] and not set(base['ranks']) & set(tuned['ranks'])))
 
-# %% ../nbs/05a_ui.ipynb #09d6cb7d
+# %% ../nbs/05a_ui.ipynb #d4cb2a1f
 _JUDGED = '''<section><h3>{{ say('judge') }}</h3><p><b class="ke-win">{{ say('winner') }}: {{ say(winner) }}</b>
 <span class="ke-quiet">{{ j.evaluation_model }}</span></p>
 <div class="ke-wide"><table><thead><tr><th scope="col">{{ say('rank') }}</th><th scope="col">{{ say('base') }}</th><th scope="col">{{ say('tuned') }}</th></tr></thead><tbody>
@@ -186,7 +188,7 @@ def judged_html(
     rows.append((say('mean', language), *(f"{row[s]['avg_similarity']:.3f}" for s in ('original', 'finetuned'))))
     return _fill(_JUDGED, language, j=row, rows=rows, winner=_SIDE[row['winner']])
 
-# %% ../nbs/05a_ui.ipynb #a93d15b2
+# %% ../nbs/05a_ui.ipynb #fbfdfc4c
 def answer_html(
     answer: dict | None,  # what `Desk.ask` gives; None before the first question
     language: str = 'ko',  # of the page
@@ -204,7 +206,7 @@ def answer_html(
     if 'judge_error' in answer: parts.append(Markup('<h3>{}</h3>').format(say('judge', language)) + trouble(answer['judge_error'], language))
     return Markup().join(parts)
 
-# %% ../nbs/05a_ui.ipynb #4c072779
+# %% ../nbs/05a_ui.ipynb #264b173a
 def best_and_worst(
     result: dict,  # as `read_results` gives it
     n: int = 10,  # questions of each
@@ -213,8 +215,8 @@ def best_and_worst(
     if 'tuned' not in result['results']: return {}
     flips = {f['query_id']: f for f in result.get('flips') or []}
     rows = [r | dict(change=round(r['tuned'] - r['base'], 6), flip=flips.get(r['query_id'])) for r in result['per_query']]
-    rows.sort(key=lambda r: r['change'])
-    return dict(gained=[r for r in rows[::-1] if r['change'] > 0][:n], lost=[r for r in rows if r['change'] < 0][:n])
+    by = lambda sign: sorted((r for r in rows if sign * r['change'] > 0), key=lambda r: -sign * r['change'])[:n]
+    return dict(gained=by(1), lost=by(-1))
 
 def verdict(
     result: dict,  # as `read_results` gives it
@@ -223,12 +225,12 @@ def verdict(
     "Whether tuning helped."
     c, r = result['comparison'].get('tuned'), result['results']
     if language == 'en' or not c: return verdict_line(result)
-    around = ', ' + say('interval', language, **dict(zip(('low', 'high'), map('{:+.3f}'.format, c['interval'])))) if c['interval'] else ''
-    return (f"{say(c['verdict'], language)}: NDCG@10 {r['base'][PRIMARY]:.3f} → {r['tuned'][PRIMARY]:.3f} ({c['difference']:+.3f}{around}), "
-            f"{say('sizes', language, groups=result['n_groups'], n=result['n_queries'])}.")
+    around = ', ' + say('interval', **dict(zip(('low', 'high'), map('{:+.3f}'.format, c['interval'])))) if c['interval'] else ''
+    return (f"{say(c['verdict'])}: NDCG@10 {r['base'][PRIMARY]:.3f} → {r['tuned'][PRIMARY]:.3f} ({c['difference']:+.3f}{around}), "
+            f"{say('sizes', groups=result['n_groups'], n=result['n_queries'])}.")
 
-# %% ../nbs/05a_ui.ipynb #82d5e84f
-_REPORT = '''<section><p class="ke-verdict">{{ verdict }}</p>{% for line in more %}<p lang="en">{{ line }}</p>{% endfor %}
+# %% ../nbs/05a_ui.ipynb #ae71247a
+_REPORT = '''<section><p class="ke-verdict">{{ verdict }}</p>{% if guard %}<p>{{ guard }}</p>{% endif %}{% for line in more %}<p lang="en">{{ line }}</p>{% endfor %}
 <h3>{{ say('systems_table') }}</h3><div class="ke-wide" tabindex="0" role="region" aria-label="{{ say('systems_table') }}"><table>
 <thead><tr><td></td>{% for c in table.columns %}<th scope="col">{{ c }}</th>{% endfor %}</tr></thead><tbody>
 {% for row in table.itertuples() %}<tr><th scope="row">{{ row[0] }}</th>{% for v in row[1:] %}<td class="ke-n">{{ v }}</td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
@@ -240,6 +242,12 @@ _REPORT = '''<section><p class="ke-verdict">{{ verdict }}</p>{% for line in more
 <ol>{% for h in hits %}<li{% if h.right %} class="ke-right"{% endif %}>{% if h.right %}✓ {% endif %}{{ h.text }}</li>{% endfor %}</ol></div>{% endfor %}
 </div></details>{% endif %}</li>{% endfor %}</ul>{% endfor %}</section>'''
 
+def _guarded(result: dict, language: str) -> str:
+    "What tuning did to an unrelated set; '' where none was asked."
+    g = result.get('guard')
+    if language == 'en' or not g or 'tuned' not in g['comparison']: return guard_line(result)
+    return f"{say('guard', data=g['data'])}: {verdict(g)}"
+
 def report_html(
     report: str | Path | None,  # evaluation_results.json or its folder; None: there is none
     language: str = 'ko',  # of the page
@@ -250,10 +258,11 @@ def report_html(
     except InputError as e: return trouble(str(e), language)
     picture = (Path(report) if Path(report).is_dir() else Path(report).parent)/'evaluation_comparison.png'
     return _fill(_REPORT, language, verdict=verdict(result, language), table=summary_table(result), moved=best_and_worst(result),
-                 more=list(filter(None, (f(result) for f in (guard_line, cut_line, judge_line, hybrid_line)))),
+                 guard=_guarded(result, language),
+                 more=list(filter(None, (f(result) for f in (cut_line, judge_line, hybrid_line)))),
                  picture=base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else None)
 
-# %% ../nbs/05a_ui.ipynb #1cff4712
+# %% ../nbs/05a_ui.ipynb #2fb58135
 def example_queries(
     report: str | Path | None = None,  # evaluation_results.json or its folder
     n: int = 6,  # at most so many
@@ -266,7 +275,7 @@ def example_queries(
     picked = [r['query'] for rows in told.values() for r in rows] + [r['query'] for r in result['per_query']]
     return list(dict.fromkeys(picked))[:n]
 
-# %% ../nbs/05a_ui.ipynb #5f7c0552
+# %% ../nbs/05a_ui.ipynb #23ab7dee
 def join_chunks(
     chunks: list[tuple[int | None, int | None, str]],  # start, end, text; the text may have a title before it
 ) -> str:  # the document; blanks between chunks, which nobody kept, are one blank or a line's end
@@ -278,7 +287,7 @@ def join_chunks(
         out += (' ' if gap == 1 else '\n' * gap) + text[len(text) - (end - start):][max(0, -gap):]
     return out
 
-# %% ../nbs/05a_ui.ipynb #78beae07
+# %% ../nbs/05a_ui.ipynb #1be6b3b4
 logger = logging.getLogger('korembed')
 SYSTEMS = dict(base='dense', tuned='dense', bm25='bm25', hybrid='hybrid')
 DEPTH = 50   # ranks that are looked at for what moved
@@ -301,14 +310,16 @@ class Desk:
         self._open, self._spans, self._lock, self._judging = {}, {}, threading.Lock(), threading.Lock()
 
     def collections(self) -> list[str]:
-        "Those that exist, and the two that are looked for first, the page says how to fill them."
-        return sorted({*collection_names(self.db_path), ORIGINAL, FINETUNED})
+        "Those that exist, and the two that are looked for first: where one is missing, the page says how to fill it."
+        try: there = collection_names(self.db_path)
+        except InputError: there = []
+        return sorted({*there, ORIGINAL, FINETUNED})
 
     def _searcher(self, name: str) -> Searcher:
         if name not in self._open: self._open[name] = Searcher(None, name, self.db_path, device=self.device)
         return self._open[name]
 
-# %% ../nbs/05a_ui.ipynb #45dd113c
+# %% ../nbs/05a_ui.ipynb #9becab7e
 def _spans(desk: Desk, searcher: Searcher, source: str) -> list[tuple[int, int]]:
     "Start and end of the chunks of a document, remembered as long as the collection stays what it is."
     key = searcher.name, source, searcher.note.get('contents')
@@ -330,10 +341,11 @@ def _column(desk: Desk, name: str, collection: str, query: str, top_k: int) -> d
         column['ms'] = 1000 * (time.perf_counter() - began)
         rows = hits.where(hits.notna(), None).to_dict('records')
         shown = [h | dict(place=place(h, _spans(desk, searcher, h['source']) if h['source'] else [])) for h in rows[:top_k]]
-        return column | dict(hits=shown, ranks={h['doc_id']: h['rank'] for h in rows}, texts={h['doc_id']: h['text'] for h in rows})
+        known = dict(ranks={h['doc_id']: h['rank'] for h in rows}, texts={h['doc_id']: h['text'] for h in rows})
+        return column | dict(hits=shown) | (known if name in ('base', 'tuned') else {})
     except Exception as e: return column | dict(error=_in_words(e))
 
-# %% ../nbs/05a_ui.ipynb #27a29822
+# %% ../nbs/05a_ui.ipynb #d39d2673
 def ask(
     desk: Desk,  # what is asked
     query: str,  # the question
@@ -363,7 +375,7 @@ def _judge_one(desk: Desk, answer: dict) -> dict:
     as_hits = lambda rows: pd.DataFrame(rows, columns='query_id rank doc_id score text source'.split())
     with desk._judging: return judge(as_hits(sides['base']), as_hits(sides['tuned']), _who(desk), {'0': answer['query']})['per_query'][0]
 
-# %% ../nbs/05a_ui.ipynb #a0f24cbd
+# %% ../nbs/05a_ui.ipynb #70455826
 MOST = 500   # questions that the judge takes at once
 
 def judge_many(
@@ -386,9 +398,9 @@ def judge_many(
         with desk._judging: return judge(*map(pd.concat, found), who, asked)
     except Exception as e: return dict(error=_in_words(e))
 
-# %% ../nbs/05a_ui.ipynb #0166cdd5
+# %% ../nbs/05a_ui.ipynb #61c202c4
 _VERDICTS = '''<section><p class="ke-verdict">{{ say('tuned') }} {{ n.finetuned }} : {{ n.original }} {{ say('base') }} · {{ say('tie') }} {{ n.tie }}</p>
-{% for line in lines %}<p lang="en">{{ line }}</p>{% endfor %}<p class="ke-quiet">{{ say('judge_note') }}</p>
+<p>{{ summed }}</p><p class="ke-quiet">{{ who }}{% if ledger %} · <span lang="en">{{ ledger }}</span>{% endif %}<br>{{ say('judge_note') }}</p>
 <div class="ke-wide" tabindex="0" role="region" aria-label="{{ say('judge') }}"><table><thead><tr>
 {% for k in ('query', 'base', 'tuned', 'winner') %}<th scope="col">{{ say(k) }}</th>{% endfor %}</tr></thead><tbody>
 {% for r in rows %}<tr><td>{{ r.query }}</td><td class="ke-n">{{ '%.3f'|format(r.original.avg_similarity) }}</td>
@@ -401,9 +413,13 @@ def verdicts_html(
     "What the judge says of many questions."
     if not result: return Markup()
     if 'error' in result: return trouble(result['error'], language)
-    return _fill(_VERDICTS, language, n=result['summary']['wins'], lines=judge_lines(result), rows=result['per_query'], side=_SIDE)
+    s = result['summary']
+    summed = say('summed', language, a=s['overall_avg']['original'], b=s['overall_avg']['finetuned'], p=s['difference']['p'],
+                 verdict=say(s['difference']['verdict'], language))
+    return _fill(_VERDICTS, language, n=s['wins'], summed=summed, who=result['evaluation_model'], rows=result['per_query'], side=_SIDE,
+                 ledger=ledger_line(result['ledger']) if result['ledger'] else '')
 
-# %% ../nbs/05a_ui.ipynb #8f6dd14c
+# %% ../nbs/05a_ui.ipynb #31ac0db8
 SHOWN = 200_000   # characters of a document
 _TEXT = '''{% if not text %}<p>{{ say('no_documents') }}</p>{% else %}<p class="ke-quiet">{{ say('chunks', n=n, size=size) }}
 {% if size > shown %} {{ say('cut_text', n=shown) }}{% endif %}</p><div class="ke-document">{{ text[:shown] }}</div>{% endif %}'''
@@ -431,27 +447,34 @@ def text_html(
     except Exception as e: return trouble(_in_words(e), language)
     return _fill(_TEXT, language, text=text, n=len(kept['ids']), size=len(text), shown=SHOWN)
 
-# %% ../nbs/05a_ui.ipynb #53793c5d
+# %% ../nbs/05a_ui.ipynb #4f1d166d
 _FONTS = ['Noto Sans KR', 'Apple SD Gothic Neo', 'Malgun Gothic', 'NanumGothic', 'sans-serif']
 _CSS = '''
-.gradio-container{max-width:86rem!important;margin:0 auto!important}
+.gradio-container,.gradio-container main{width:100%!important;max-width:86rem!important;margin:0 auto!important}
 .ke-columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,16rem),1fr));gap:1rem}
 .ke-column{min-width:0}.ke-column h3,section h3{font-size:1.05rem;margin:.6rem 0 .1rem;font-weight:600}
 .ke-hits{list-style:none;margin:0;padding:0}.ke-hits li{border-top:1px solid var(--border-color-primary);padding:.5rem 0;margin:0}
-.ke-hits p{margin:.1rem 0}.ke-head{display:flex;flex-wrap:wrap;gap:.1rem .7rem;align-items:baseline}.ke-head b{font-size:1.1rem}
-.ke-text,.ke-document,.ke-asked,td,li{overflow-wrap:anywhere;unicode-bidi:isolate}.ke-text{line-height:1.6;white-space:pre-line}
+.ke-hits li p{display:block;margin:.1rem 0}.ke-hits li p.ke-head{display:flex;flex-wrap:wrap;gap:.1rem .7rem;align-items:baseline}.ke-head b{font-size:1.1rem}
+.ke-text,.ke-document,.ke-asked,td,li{overflow-wrap:anywhere;unicode-bidi:isolate}.ke-text{line-height:1.6;white-space:pre-line}.ke-text,.ke-quiet,.ke-document,.ke-wide th{word-break:keep-all}
 .ke-document{white-space:pre-wrap;line-height:1.7;max-width:46rem}
 .ke-quiet{color:var(--body-text-color-subdued);font-size:.85rem;overflow-wrap:anywhere}.ke-asked{font-size:1.15rem;font-weight:600;margin:.4rem 0}
-.ke-move{white-space:nowrap;font-size:.85rem}.ke-columns mark,.ke-columns mark *{background:#ffe58a;color:#1c2733;border-radius:2px}
+.ke-move{white-space:nowrap;font-size:.85rem}#search{align-self:flex-end;margin-bottom:.4rem}#language{align-self:center}
+.tab-container button.selected{color:var(--body-text-color)!important;font-weight:600}.ke-columns mark,.ke-columns mark *{background:#ffe58a;color:#1c2733;border-radius:2px}
 .ke-bar{display:block;position:relative;height:4px;background:var(--border-color-primary);margin-top:.3rem;border-radius:2px;overflow:hidden}
 .ke-bar i{position:absolute;top:0;bottom:0;min-width:3px;background:#2f6f9f}
-.ke-wide{overflow-x:auto}.ke-wide table{border-collapse:collapse;font-size:.9rem}
-.ke-wide td,.ke-wide th{padding:.3rem .6rem;border-bottom:1px solid var(--border-color-primary);text-align:left;vertical-align:top}
-.ke-wide td.ke-n{text-align:right;white-space:nowrap}.ke-wide img{min-width:34rem;max-width:64rem;background:#fff}
+.ke-wide{overflow-x:auto}.ke-wide table{border:0;border-collapse:collapse;font-size:.9rem}.ke-wide table tr{border:0}
+.ke-wide table td,.ke-wide table th{padding:.3rem .6rem;border:0;border-bottom:1px solid var(--border-color-primary);text-align:left;vertical-align:top}
+.ke-wide table td:first-child{min-width:13rem}.ke-wide table th{white-space:nowrap}
+.ke-wide table td.ke-n{text-align:right;white-space:nowrap;min-width:0}.ke-wide img{min-width:34rem;max-width:64rem;background:#fff}
 .ke-error{border-left:4px solid #b3361b;padding:.4rem .8rem;background:var(--background-fill-secondary);overflow-wrap:anywhere}
 .ke-verdict{border-left:4px solid #2f6f9f;padding:.3rem .8rem;font-weight:600}.ke-win{font-weight:600}
 .ke-questions{padding-left:1rem}.ke-questions summary{cursor:pointer}.ke-right{font-weight:600}
 '''
+_COLOURS = dict(body_text_color_subdued='*neutral_600', body_text_color_subdued_dark='*neutral_300', block_title_text_color='*neutral_700',
+                block_title_text_color_dark='*neutral_200', block_label_text_color='*neutral_700', block_label_text_color_dark='*neutral_200',
+                input_placeholder_color='*neutral_500', input_placeholder_color_dark='*neutral_400', button_primary_background_fill='*primary_700',
+                button_primary_background_fill_dark='*primary_700', button_primary_background_fill_hover='*primary_800',
+                button_primary_background_fill_hover_dark='*primary_800')   # each at least 4.5 to 1
 _POLICY = (b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
            b"font-src 'self' data:; connect-src 'self'; object-src 'none'; frame-ancestors 'self'; base-uri 'self'; form-action 'self'")
 
@@ -472,8 +495,9 @@ def _gradio():
     except ModuleNotFoundError as e: raise InputError(f"ui: the page needs gradio ({e}); type: pip install 'korembed[ui]'") from None
     return gradio
 
-# %% ../nbs/05a_ui.ipynb #50c462a5
-_SET_LANGUAGE = "(chosen) => {document.documentElement.lang = chosen === 'English' ? 'en' : 'ko';}"
+# %% ../nbs/05a_ui.ipynb #597ef440
+_SET_LANGUAGE = """(chosen) => {const korean = chosen !== 'English'; document.documentElement.lang = korean ? 'ko' : 'en';
+document.title = korean ? %s : %s;}""" % tuple(json.dumps(w, ensure_ascii=False) for w in _WORDS['title'])
 _ON_LOAD = """() => {document.documentElement.lang = 'ko';
 for (const id of ['answer', 'verdicts', 'text']) {const e = document.getElementById(id); if (e) e.setAttribute('aria-live', 'polite');}}"""
 
@@ -482,9 +506,9 @@ def _choices(language: str) -> list[tuple[str, str]]: return [(say(s, language),
 def _search_tab(gr, desk: Desk, queries: list[str], top_k: int, free: bool) -> dict:
     "Its components by name."
     p = {}
-    with gr.Row(equal_height=True):
-        p['query'] = gr.Textbox(label=say('query'), placeholder=say('hint'), max_lines=3, max_length=2000, scale=5, elem_id='query', autofocus=True)
-        p['search'] = gr.Button(say('search'), variant='primary', scale=1, min_width=120, elem_id='search')
+    with gr.Row():
+        p['query'] = gr.Textbox(label=say('query'), placeholder=say('hint'), max_lines=3, max_length=2000, scale=5, min_width=280, elem_id='query')
+        p['search'] = gr.Button(say('search'), variant='primary', scale=1, min_width=140, elem_id='search')
     p['examples'] = gr.Dataset(components=[gr.Textbox(visible=False)], samples=[[q] for q in queries], label=say('examples'), elem_id='examples')
     with gr.Accordion(say('settings'), open=False) as p['settings']:
         with gr.Row():
@@ -497,7 +521,7 @@ def _search_tab(gr, desk: Desk, queries: list[str], top_k: int, free: bool) -> d
     p['answer'] = gr.HTML(elem_id='answer')
     return p
 
-# %% ../nbs/05a_ui.ipynb #4a57b94a
+# %% ../nbs/05a_ui.ipynb #93b1d211
 def _judge_tab(gr, queries: list[str]) -> dict:
     p = dict(judge_lead=gr.HTML(f"<p>{say('judge_lead')}</p>"))
     p['questions'] = gr.Textbox('\n'.join(queries), label=say('questions'), lines=6, max_lines=12, elem_id='questions')
@@ -514,7 +538,7 @@ def _text_tab(gr, desk: Desk) -> dict:
     p['text'] = gr.HTML(elem_id='text')
     return p
 
-# %% ../nbs/05a_ui.ipynb #bd94a4b7
+# %% ../nbs/05a_ui.ipynb #99798705
 _LABELLED = 'query examples settings systems top_k base_collection tuned_collection judged questions text_collection document'.split()
 
 def _in_language(gr, language: str) -> dict:
@@ -537,16 +561,20 @@ def page(
     "The page. Raises InputError where gradio is missing."
     gr, queries = _gradio(), queries or example_queries(report)
     with gr.Blocks(title=say('title'), analytics_enabled=False) as blocks:
-        p, language = dict(head=gr.HTML(_head('ko'))), gr.Radio(list(LANGUAGES), value='한국어', label=say('language') + ' / Language', elem_id='language')
+        with gr.Row():
+            with gr.Column(scale=4): p = dict(head=gr.HTML(_head('ko')))
+            language = gr.Radio(list(LANGUAGES), value='한국어', label='언어 / Language', elem_id='language', scale=1, min_width=240)
         answer, judged = gr.State(), gr.State()
         with gr.Tab(say('search_tab')) as p['search_tab']: p |= _search_tab(gr, desk, queries, top_k, free)
         with gr.Tab(say('judge_tab')) as p['judge_tab']: p |= _judge_tab(gr, queries)
         with gr.Tab(say('report_tab')) as p['report_tab']: p['report'] = gr.HTML(report_html(report), elem_id='report')
         with gr.Tab(say('text_tab')) as p['text_tab']: p |= _text_tab(gr, desk)
         _connect(gr, desk, report, p, language, answer, judged)
+        choosers = [p[k] for k in ('base_collection', 'tuned_collection', 'text_collection')]
+        blocks.load(lambda: [gr.update(choices=desk.collections())] * 3, None, choosers, api_visibility='private', show_progress='hidden')   # as they are now
     return blocks
 
-# %% ../nbs/05a_ui.ipynb #9cd77db5
+# %% ../nbs/05a_ui.ipynb #6c35d7f4
 def _connect(gr, desk: Desk, report: str | Path | None, p: dict, language, answer, judged) -> None:
     "What happens when."
     def on_ask(query, top_k, systems, base, tuned, asked_judge, chosen):
@@ -579,7 +607,7 @@ def _connect(gr, desk: Desk, report: str | Path | None, p: dict, language, answe
     p['text_collection'].change(on_collection, p['text_collection'], p['document'], **hidden)
     gr.on([p['document'].change, p['text_tab'].select], on_text, [p['text_collection'], p['document'], language], p['text'], **hidden)
 
-# %% ../nbs/05a_ui.ipynb #fdd3b57c
+# %% ../nbs/05a_ui.ipynb #550a408f
 def _credentials(auth: str | None) -> tuple[str, str] | None:
     "USER:PASSWORD in two. Raises InputError."
     if auth is None: return None
@@ -620,16 +648,15 @@ def open_page(
     _warn(host, auth)
     return _launch(gr, page(Desk(db_path, judge, device, max_cost), report, None, top_k, _free(judge)), host, port, user)
 
-# %% ../nbs/05a_ui.ipynb #e117ad4a
+# %% ../nbs/05a_ui.ipynb #52117836
 def _free(judge: str | None) -> bool:
     "Does the judge cost nothing?"
-    from korembed.openai_client import openai_key
     return judge == 'lexical' or (judge or '').startswith('local:') or (judge is None and not openai_key())
 
 def _launch(gr, blocks, host: str, port: int, user: tuple[str, str] | None):
     from starlette.middleware import Middleware
     os.environ['NO_PROXY'] = ','.join(filter(None, (os.environ.get('NO_PROXY'), 'localhost,127.0.0.1')))   # gradio asks itself whether it is up
-    theme = gr.themes.Default(primary_hue='blue', neutral_hue='slate', font=_FONTS, font_mono=['monospace'])
+    theme = gr.themes.Default(primary_hue='blue', neutral_hue='slate', font=_FONTS, font_mono=['monospace']).set(**_COLOURS)
     blocks.queue(default_concurrency_limit=16)
     try:
         blocks.launch(server_name=host, server_port=port, auth=user, share=False, prevent_thread_lock=True, quiet=True, inbrowser=False, theme=theme, css=_CSS,
