@@ -312,7 +312,7 @@ def test_gradio_is_asked_for_by_name(monkeypatch):
     with pytest.raises(InputError, match=r"pip install 'korembed\[ui\]'"): ui.page(ui.Desk())
 
 def test_command_warns_asks_for_a_password_and_ends_quietly(home):
-    env = os.environ | dict(PYTHONIOENCODING='utf-8', KOREMBED_AUTH='me:secret')
+    env = os.environ | dict(PYTHONIOENCODING='utf-8', KOREMBED_AUTH='me:secret', HTTP_PROXY='http://127.0.0.1:9', HTTPS_PROXY='http://127.0.0.1:9')
     p = subprocess.Popen([sys.executable, '-m', 'korembed.cli', 'ui', '--db-path', home/'chroma_db', '--host', '0.0.0.0', '--port', '0', '--judge', 'lexical'],
                          env=env, text=True, encoding='utf-8', stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
