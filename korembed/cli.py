@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['app', 'data_app', 'runs_app', 'demo', 'run_command', 'data_describe', 'data_prepare', 'data_convert', 'data_download',
            'eda', 'mine', 'generate', 'train', 'runs_list', 'runs_show', 'runs_compare', 'tensorboard', 'index',
-           'search', 'evaluate', 'judge_command', 'report_command', 'scale_command', 'exit_code', 'main']
+           'search', 'ui', 'evaluate', 'judge_command', 'report_command', 'scale_command', 'exit_code', 'main']
 
 # %% ../nbs/12_cli.ipynb #2f7608c5
 import errno, json, logging, os, sys, traceback, warnings
@@ -520,6 +520,31 @@ def search(
     colour = sys.stdout.isatty() and 'NO_COLOR' not in os.environ
     _show((dict(query=query) if query else dict(queries=asked)) | rows, as_json,
           '\n\n'.join((f'{k}\n' if compare else '') + _hits_text(h, asked, colour) for k, h in found.items()))
+
+# %% ../nbs/12_cli.ipynb #15fbe299
+@app.command()
+def ui(
+    db_path: _Db = './chroma_db', chroma: _Chroma = None,
+    report: Annotated[Optional[Path], typer.Option(help='evaluation_results.json or its folder; by default the one beside the database.')] = None,
+    top_k: Annotated[int, typer.Option(help='Hits to show.')] = 5,
+    judge: Annotated[Optional[str], typer.Option(
+        help="openai, a model of the service, local:MODEL or lexical; openai by default if there is a key, else lexical.")] = None,
+    max_cost: Annotated[Optional[float], typer.Option(help='Dollars that the judge may cost while the page is open.')] = None,
+    host: Annotated[str, typer.Option(help='Address to listen on; the default: this machine alone.')] = '127.0.0.1',
+    port: Annotated[int, typer.Option(help='Port; 0: any that is free.')] = 7860,
+    auth: Annotated[Optional[str], typer.Option(envvar='KOREMBED_AUTH', help='USER:PASSWORD that a visitor has to type.')] = None,
+    device: _Device = None,
+):
+    "A page that shows base and tuned side by side. Example: korembed ui --db-path chroma_db"
+    _quiet()
+    import time
+    from korembed.ui import open_page
+    page = open_page(chroma or db_path, report, top_k, judge, max_cost, host, port, auth, device)
+    print(f'Page: {page.local_url} (Ctrl-C ends it)', flush=True)
+    try:
+        while True: time.sleep(60)
+    except KeyboardInterrupt: page.close(verbose=False)
+
 
 # %% ../nbs/12_cli.ipynb #123b4554
 @app.command()

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RUNS', 'logger', 'new_run', 'run_lock', 'latest_run', 'model_of', 'circumstances', 'read_run', 'run_state',
            'list_runs', 'find_run', 'describe_run', 'text_table', 'show_run', 'compare_runs', 'exam_note', 'loss_curve',
-           'start_tensorboard']
+           'check_port', 'is_loopback', 'start_tensorboard']
 
 # %% ../nbs/03b_runs.ipynb #3a6f50ec
 import io, ipaddress, json, logging, os, platform, re, socket, subprocess
@@ -292,8 +292,11 @@ def loss_curve(
     return good.groupby('step', as_index=False).last()
 
 # %% ../nbs/03b_runs.ipynb #9c11aa93
-def _listens(host: str, port: int) -> None:
-    "Raises InputError when nothing can listen there."
+def check_port(
+    host: str,  # address
+    port: int,  # 0: any that is free
+) -> None:
+    "Raise InputError when nothing can listen there."
     try:
         family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
         with socket.create_server((host, port), family=family): pass
@@ -301,7 +304,10 @@ def _listens(host: str, port: int) -> None:
         why = getattr(e, 'strerror', None) or e
         raise InputError(f'{host}, port {port}: cannot listen here ({why}); choose another --port or --host') from None
 
-def _loopback(host: str) -> bool:
+def is_loopback(
+    host: str,  # address or name
+) -> bool:  # False for a name other than localhost
+    "Is this address reached from this machine alone?"
     try: return host == 'localhost' or ipaddress.ip_address(host).is_loopback
     except ValueError: return False
 
@@ -314,8 +320,8 @@ def start_tensorboard(
     then = 'train first (korembed train) or type korembed tensorboard DIR'
     if not Path(folder).is_dir(): raise InputError(f'{folder}: no such folder; {then}')
     if not next(Path(folder).rglob('events.out.tfevents.*'), None): raise InputError(f'{folder}: no TensorBoard events in it; {then}')
-    _listens(host, port)
-    if not _loopback(host): logger.warning('%s: others on the network may see this page, and no password is asked', host)
+    check_port(host, port)
+    if not is_loopback(host): logger.warning('%s: others on the network may see this page, and no password is asked', host)
     from tensorboard import program
     board = program.TensorBoard()
     board.configure(logdir=str(folder), host=host, port=port, load_fast='false')   # the fast loader is an experiment

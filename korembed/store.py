@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'on_server', 'in_plain_words', 'open_client', 'collection_folders', 'chroma_folder', 'enter_collection',
-           'space_of', 'open_collection', 'state_of', 'versions', 'read_note', 'plain_note', 'write_note',
-           'check_maker', 'writing', 'new_place', 'swap_in', 'sweep']
+           'space_of', 'collection_names', 'open_collection', 'state_of', 'versions', 'read_note', 'plain_note',
+           'write_note', 'check_maker', 'writing', 'new_place', 'swap_in', 'sweep']
 
 # %% ../nbs/04a_store.ipynb #be52b0d7
 import json, os, re, shutil, sqlite3, tempfile
@@ -136,12 +136,13 @@ def space_of(
     # before 1.0 the space stood in the metadata; the configuration of such a store then says l2, which is not what is used
     return (collection.metadata or {}).get('hnsw:space') or (collection.configuration.get('hnsw') or {}).get('space')
 
-def _names(db_path: str | Path) -> str:
-    "Collections there are."
+def collection_names(
+    db_path: str | Path = './chroma_db',  # folder of the database, or http://host:port
+) -> list[str]:  # sorted; [] where there is no database
+    "Collections there are. Raises InputError."
     folders = [db_path] if on_server(db_path) else {chroma_folder(n, db_path) for n in ['', *collection_folders(db_path)]}
     there = [f for f in folders if on_server(f) or (Path(f)/'chroma.sqlite3').is_file()]   # to open a folder would make a database in it
-    with in_plain_words(db_path): found = {c.name for f in there for c in open_client(f).list_collections()}
-    return ', '.join(sorted(found)) or 'none'
+    with in_plain_words(db_path): return sorted({c.name for f in there for c in open_client(f).list_collections()})
 
 def open_collection(
     name: str,  # of the collection
@@ -157,7 +158,8 @@ def open_collection(
         except NotFoundError:
             if not on_server(db_path) and name in collection_folders(db_path):
                 raise _trouble(db_path, LookupError(f'{name} was filled here and is gone')) from None
-            raise InputError(f'{db_path}: no collection {name!r} (there are: {_names(db_path)}); fill it with korembed index') from None
+            there = ', '.join(collection_names(db_path)) or 'none'
+            raise InputError(f'{db_path}: no collection {name!r} (there are: {there}); fill it with korembed index') from None
         if (space := space_of(found)) != 'cosine': raise InputError(f'{name}: its space is {space}, not cosine; index again with --rebuild')
         return found
 

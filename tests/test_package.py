@@ -27,6 +27,7 @@ ALLOWED = dict(
     questions='data formats lexical model near_duplicates', synthesis='data documents indexing model openai_client questions',
     slices='certainty data eda lexical near_duplicates', results='certainty', leaderboard='data metrics model',
     store='', indexing='data documents model store', fusion='metrics', retrieval='fusion indexing lexical model metrics store', judge='certainty data openai_client model metrics',
+    ui='data indexing judge metrics openai_client report results retrieval runs store',
     evaluation='certainty data fusion metrics model judge leaderboard results retrieval runs slices', report='eda judge metrics results slices',
     walk='config data evaluation judge negatives pipeline report results runs synthesis training',
     pipeline='config data evaluation indexing judge model report retrieval training', cli='*')
