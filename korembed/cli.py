@@ -8,9 +8,9 @@ __all__ = ['app', 'data_app', 'runs_app', 'demo', 'run_command', 'data_describe'
            'search', 'evaluate', 'judge_command', 'report_command', 'scale_command', 'exit_code', 'main']
 
 # %% ../nbs/12_cli.ipynb #2f7608c5
-import errno, json, logging, os, sys, traceback, warnings
+import difflib, errno, json, logging, os, re, sys, traceback, warnings
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Literal, Optional
 import typer
 from .text import InputError
 
@@ -30,7 +30,24 @@ def _quiet() -> None:
     handler.setFormatter(logging.Formatter('%(message)s'))
     log = logging.getLogger('korembed')
     if not log.handlers: log.addHandler(handler)
-    log.setLevel(logging.INFO)
+    if log.level == logging.NOTSET: log.setLevel(logging.INFO)
+
+@app.callback()
+def _everywhere(
+    quiet: Annotated[bool, typer.Option('--quiet', help='Results, warnings and errors; no remarks and no bars.')] = False,
+    debug: Annotated[bool, typer.Option('--debug', help='The whole traceback of an error.')] = False,   # `main` looks at it
+):
+    logging.getLogger('korembed').setLevel(logging.WARNING if quiet else logging.INFO)
+    if quiet: os.environ |= dict.fromkeys(('TQDM_DISABLE', 'HF_HUB_DISABLE_PROGRESS_BARS', 'HF_DATASETS_DISABLE_PROGRESS_BARS'), '1')
+
+def _colour() -> bool:
+    "Only where a person looks on, and has not said no."
+    return sys.stdout.isatty() and not os.environ.get('NO_COLOR')
+
+def _aligned(table, **how) -> str:
+    "A pandas table as text; Hangul, twice as wide as other letters, does not push its columns aside."
+    import pandas as pd
+    with pd.option_context('display.unicode.east_asian_width', True): return table.to_string(**how)
 
 def _show(result: object, as_json: bool, text: str = '') -> None:
     "One JSON object, or the text."
@@ -44,6 +61,9 @@ _Prompts = Annotated[Optional[str], typer.Option(help="e5, none, or 'QUERY|PASSA
 _Size = Annotated[int, typer.Option(help='Chunk size in characters; shrinks to what the model sees.')]
 _Overlap = Annotated[int, typer.Option(help='Overlap of chunks in characters.')]
 _Titles = Annotated[Optional[bool], typer.Option(help='The title before each passage or chunk; as the model was tuned by default.')]
+_words = dict(metavar='<word>')   # the words stand in the help: as a type they would take half of its width
+_Positive = Literal['passage', 'answer', 'context']
+_Unit = Annotated[Literal['passage', 'chunk'], typer.Option(help='passage or chunk.', **_words)]
 _E5 = 'intfloat/multilingual-e5-small'
 
 # %% ../nbs/12_cli.ipynb #bcef0107
@@ -84,8 +104,8 @@ def _dataset(path: Optional[Path]) -> Path:
 
 _Path = Annotated[Optional[Path], typer.Argument(help='A QA file, a folder of them or a zip; DATASET_ROOT by default.')]
 
-_Format = Annotated[Optional[str], typer.Option(help='korquad-1.0, korquad-2.1, qa-jsonl, qa-json, csv, parquet or llamaindex; '
-                                                     'by content by default.')]
+_Format = Annotated[Optional[Literal['korquad-1.0', 'korquad-2.1', 'qa-jsonl', 'qa-json', 'csv', 'parquet', 'llamaindex']],
+                    typer.Option(help='korquad-1.0, korquad-2.1, qa-jsonl, qa-json, csv, parquet or llamaindex; by content by default.', **_words)]
 _Columns = Annotated[Optional[str], typer.Option(help='Names in a table or in lines: question=Q,answer=A,context=C.')]
 
 def _mapping(columns: Optional[str]) -> Optional[dict]:
@@ -113,9 +133,9 @@ def data_prepare(
     out: Annotated[Path, typer.Option(help='Folder to write; an old one is replaced when the new one is complete.')] = Path('prepared'),
     train_split: Annotated[float, typer.Option(help='Share of the questions to train on.')] = .9,
     seed: Annotated[int, typer.Option(help='Which articles are held out.')] = 42,
-    positive: Annotated[str, typer.Option(help='passage, answer or context.')] = 'passage',
+    positive: Annotated[_Positive, typer.Option(help='passage, answer or context.', **_words)] = 'passage',
     chunk_size: _Size = 512, chunk_overlap: _Overlap = 50, format: _Format = None, columns: _Columns = None,
-    exam: Annotated[str, typer.Option(help='Form of the validation exam: beir, arrow or llamaindex.')] = 'beir',
+    exam: Annotated[Literal['beir', 'arrow', 'llamaindex'], typer.Option(help='Form of the validation exam: beir, arrow or llamaindex.', **_words)] = 'beir',
     title_in_text: Annotated[bool, typer.Option('--title-in-text', help="The article's title before each passage.")] = False,
     as_json: _Json = False,
 ):
@@ -131,7 +151,8 @@ def data_prepare(
 # %% ../nbs/12_cli.ipynb #b12b096b
 @data_app.command('convert')
 def data_convert(
-    to: Annotated[str, typer.Option(help='korquad-1.0, qa-jsonl, csv, parquet, flagembedding, beir or llamaindex.')],
+    to: Annotated[Literal['korquad-1.0', 'qa-jsonl', 'csv', 'parquet', 'flagembedding', 'beir', 'llamaindex'], typer.Option(
+        help='korquad-1.0, qa-jsonl, csv, parquet, flagembedding, beir or llamaindex.', **_words)],
     out: Annotated[Path, typer.Option(help='The file, or the folder for beir; must not exist.')],
     path: _Path = None, format: _Format = None, columns: _Columns = None, as_json: _Json = False,
 ):
@@ -177,14 +198,14 @@ def eda(
 def mine(
     data: _Path = None,
     model: Annotated[str, typer.Option(help="The base that will be trained: 'offline', a folder, a hub name or 'latest'.")] = _E5,
-    by: Annotated[str, typer.Option(help='dense (the model), bm25 (words) or both.')] = 'both',
+    by: Annotated[Literal['dense', 'bm25', 'both'], typer.Option(help='dense (the model), bm25 (words) or both.', **_words)] = 'both',
     out: Annotated[Path, typer.Option(help='File to write: *.parquet or *.jsonl.')] = Path('mined.parquet'),
     n: Annotated[int, typer.Option('-n', help='Negatives for each pair.')] = 1,
     margin: Annotated[float, typer.Option(help="dense: share of the positive's cosine that a negative must stay below it.")] = .05,
     depth: Annotated[int, typer.Option(help='Texts looked at in each ranking.')] = 50,
     train_split: Annotated[float, typer.Option(help='As for train: held-out articles never become negatives.')] = .9,
     seed: Annotated[int, typer.Option(help='Of the split, as for train, and of which ranking begins.')] = 42,
-    positive: Annotated[str, typer.Option(help='As for train: passage, answer or context.')] = 'passage',
+    positive: Annotated[_Positive, typer.Option(help='As for train: passage, answer or context.', **_words)] = 'passage',
     chunk_size: _Size = 512, chunk_overlap: _Overlap = 50,
     title_in_text: Annotated[bool, typer.Option('--title-in-text', help="The article's title before each passage, as for train.")] = False,
     max_seq_length: Annotated[int, typer.Option(help='Tokens seen of a text, as for train.')] = 256,
@@ -212,7 +233,7 @@ def generate(
     chunk_size: Annotated[int, typer.Option(help='Chunk size in characters.')] = 1000,
     chunk_overlap: Annotated[int, typer.Option(help='Overlap of chunks in characters.')] = 200,
     prompt: Annotated[Optional[Path], typer.Option(help='A file with an own prompt; {n}, {language} and {wishes} are filled in.')] = None,
-    language: Annotated[str, typer.Option(help='Of the questions: ko or en.')] = 'ko',
+    language: Annotated[Literal['ko', 'en'], typer.Option(help='Of the questions: ko or en.', **_words)] = 'ko',
     same_corpus: Annotated[bool, typer.Option('--same-corpus', help='Train and validation share documents; only questions are held out.')] = False,
     tests: Annotated[Optional[list[Path]], typer.Option(help='Questions of an exam, any QA file or retrieval set: nothing near them is kept. Repeatable.')] = None,
     model: Annotated[Optional[str], typer.Option(help="The base that will be trained, for the dense half of the round trip; BM25 alone by default.")] = None,
@@ -243,7 +264,8 @@ def train(
     context: typer.Context, data: _Path = None,
     out: Annotated[Optional[Path], typer.Option(help='Run folder; a new one under log_dir by default.')] = None,
     config: Annotated[Optional[Path], typer.Option(help='Settings in TOML or JSON; what is typed goes before them.')] = None,
-    preset: Annotated[Optional[str], typer.Option(help='default, classic, full, webscrape, qa-jsonl or 8gb.')] = None,
+    preset: Annotated[Optional[Literal['default', 'classic', 'full', 'webscrape', 'qa-jsonl', '8gb']], typer.Option(
+        help='default, classic, full, webscrape, qa-jsonl or 8gb.', **_words)] = None,
     resume: Annotated[bool, typer.Option('--resume', help='Go on with the run in --out from its last whole checkpoint.')] = False,
     dry_run: Annotated[bool, typer.Option('--dry-run', help='Say what would be done and how long it would take, and stop.')] = False,
     sweep: Annotated[Optional[str], typer.Option(help='Try several values of a field, such as learning_rate, and choose by validation.')] = None,
@@ -252,14 +274,14 @@ def train(
     model_name: Annotated[str, typer.Option('--model', '--model-name', help="Base: 'offline', a folder or a hub name.")] = _E5,
     prompts: Annotated[Optional[str], typer.Option(help="'e5', 'none', 'QUERY|PASSAGE'; by default found in the model.")] = None,
     max_seq_length: Annotated[int, typer.Option(help='Tokens seen of a text; never more than the base can take.')] = 256,
-    positive: Annotated[str, typer.Option(help="'passage', 'answer' or 'context'.")] = 'passage',
+    positive: Annotated[_Positive, typer.Option(help='passage, answer or context.', **_words)] = 'passage',
     chunk_size: Annotated[int, typer.Option(help='Characters of a passage; shrinks to what the model sees.')] = 512,
     chunk_overlap: _Overlap = 50,
     title_in_text: Annotated[bool, typer.Option(help="The article's title before each passage.")] = False,
     negatives: Annotated[Optional[str], typer.Option(
         help="'random', 'mine', 'own' (the data's) or a file of `korembed mine`; by default those of the batch alone.")] = None,
     n_negatives: Annotated[int, typer.Option(help='Negatives for a question, if any are asked for.')] = 1,
-    tuning: Annotated[str, typer.Option(help="'lora': an adapter; 'full': all weights.")] = 'lora',
+    tuning: Annotated[Literal['lora', 'full'], typer.Option(help="'lora': an adapter; 'full': all weights.", **_words)] = 'lora',
     lora_r: Annotated[int, typer.Option(help='Rank of the adapter.')] = 32,
     lora_alpha: Annotated[int, typer.Option(help='Strength of the adapter, as alpha / r.')] = 64,
     lora_dropout: Annotated[float, typer.Option(help='Share of adapter inputs dropped.')] = 0.,
@@ -276,7 +298,8 @@ def train(
     num_epochs: Annotated[int, typer.Option('--epochs', '--num-epochs', help='Passes over the pairs.')] = 3,
     max_steps: Annotated[int, typer.Option(help='Stop after so many steps; -1: when the epochs are done.')] = -1,
     learning_rate: Annotated[float, typer.Option(help='Highest rate of AdamW.')] = 1e-3,
-    schedule: Annotated[str, typer.Option(help="How the learning rate falls after the warm-up: 'linear', 'cosine' or 'constant'.")] = 'linear',
+    schedule: Annotated[Literal['linear', 'cosine', 'constant'], typer.Option(
+        help="How the learning rate falls after the warm-up: 'linear', 'cosine' or 'constant'.", **_words)] = 'linear',
     warmup_steps: Annotated[float, typer.Option(help='Steps until it is reached; below 1: share of all steps.')] = .1,
     weight_decay: Annotated[float, typer.Option(help='Weight decay of AdamW.')] = 0.,
     train_split: Annotated[float, typer.Option(help='Share of the questions to train on.')] = .9,
@@ -285,7 +308,7 @@ def train(
     eval_steps: Annotated[Optional[int], typer.Option(help='Steps between two validations; by default after each epoch.')] = None,
     early_stopping: Annotated[Optional[int], typer.Option(help='Stop after so many validations without a better score; by default never.')] = None,
     save_steps: Annotated[int, typer.Option(help='Steps between two checkpoints; one is kept after each epoch besides.')] = 1000,
-    precision: Annotated[str, typer.Option(help="'auto', 'fp32', 'bf16', 'fp16'.")] = 'auto',
+    precision: Annotated[Literal['auto', 'fp32', 'bf16', 'fp16'], typer.Option(help="'auto', 'fp32', 'bf16', 'fp16'.", **_words)] = 'auto',
     gradient_checkpointing: Annotated[bool, typer.Option(help='Less memory, a third more time.')] = False,
     num_workers: Annotated[int, typer.Option(help='Processes that prepare batches.')] = 0,
     log_dir: Annotated[str, typer.Option(help='Where unnamed runs go.')] = 'logs/tensorboard',
@@ -409,7 +432,8 @@ def index(
     docs: _Docs = None, model: _Model = _E5,
     collection: Annotated[str, typer.Option(help='Name of the collection.')] = 'original_embeddings',
     db_path: _Db = './chroma_db', chroma: _Chroma = None,
-    mode: Annotated[str, typer.Option(help='auto: a file is what its content shows; korquad: the passages of files of questions.')] = 'auto',
+    mode: Annotated[Literal['auto', 'korquad'], typer.Option(
+        help='auto: a file is what its content shows; korquad: the passages of files of questions.', **_words)] = 'auto',
     chunk_size: _Size = 512, chunk_overlap: _Overlap = 50,
     max_chunks: Annotated[Optional[int], typer.Option(help='Only the first so many chunks.')] = None,
     metadata: Annotated[Optional[Path], typer.Option(help='Table with a column source (the document) and others to search by.')] = None,
@@ -500,7 +524,7 @@ def search(
     collection: Annotated[str, typer.Option(help='Name of the collection.')] = 'finetuned_embeddings',
     db_path: _Db = './chroma_db', chroma: _Chroma = None,
     top_k: Annotated[int, typer.Option(help='Hits to show.')] = 5,
-    mode: Annotated[str, typer.Option(help='dense, bm25 or hybrid.')] = 'dense',
+    mode: Annotated[Literal['dense', 'bm25', 'hybrid'], typer.Option(help='dense, bm25 or hybrid.', **_words)] = 'dense',
     where: Annotated[Optional[str], typer.Option(help="Conditions on what is known of documents: 'year>=2020,field=지리', or Chroma's JSON.")] = None,
     weight: Annotated[Optional[float], typer.Option(help="Of the model in the hybrid, 0 to 1; the collection's by default.")] = None,
     per_document: Annotated[bool, typer.Option('--per-document', help='The best chunk of each document only.')] = False,
@@ -517,9 +541,8 @@ def search(
     how = dict(top_k=top_k, mode=mode, where=parse_where(where), weight=weight, per_document=per_document, reranker=rerank, device=device)
     found = both(asked, None, model, db, **how) if compare else dict(hits=run(asked, model, collection, db, prompts=prompts, **how))
     rows = {k: json.loads(h.to_json(orient='records', force_ascii=False)) for k, h in found.items()}
-    colour = sys.stdout.isatty() and 'NO_COLOR' not in os.environ
     _show((dict(query=query) if query else dict(queries=asked)) | rows, as_json,
-          '\n\n'.join((f'{k}\n' if compare else '') + _hits_text(h, asked, colour) for k, h in found.items()))
+          '\n\n'.join((f'{k}\n' if compare else '') + _hits_text(h, asked, _colour()) for k, h in found.items()))
 
 # %% ../nbs/12_cli.ipynb #123b4554
 @app.command()
@@ -528,14 +551,14 @@ def evaluate(
     model: Annotated[list[str], typer.Option(help='Once for each model, the base first.')],
     with_: Annotated[str, typer.Option('--with', help='Systems beside the models, comma between: bm25, hybrid, rrf.')] = 'bm25,hybrid',
     hybrid_weight: Annotated[Optional[float], typer.Option(help='Of the model in the hybrid, 0 to 1; by default chosen for each question on other articles.')] = None,
-    unit: Annotated[str, typer.Option(help='passage or chunk.')] = 'passage',
+    unit: _Unit = 'passage',
     chunk_size: Annotated[int, typer.Option(help='Characters, for chunks.')] = 512,
     chunk_overlap: _Overlap = 50,
     documents: Annotated[Optional[list[Path]], typer.Option(help='Whole documents to cut instead of the passages.')] = None,
     guard_data: Annotated[Optional[Path], typer.Option(help='An unrelated set: what was lost there?')] = None,
     judge: Annotated[Optional[str], typer.Option(help='Ask a third model, too: lexical, openai, an OpenAI model, local:MODEL.')] = None,
     top_k: Annotated[int, typer.Option(help='Documents that a hit counts among, and that the judge sees.')] = 5,
-    cluster: Annotated[str, typer.Option(help='passage or article: questions on one are one witness.')] = 'passage',
+    cluster: Annotated[Literal['passage', 'article'], typer.Option(help='passage or article: questions on one are one witness.', **_words)] = 'passage',
     leaderboard: Annotated[bool, typer.Option('--leaderboard', help='Beside the public scores of KorQuAD retrieval.')] = False,
     mteb: Annotated[Optional[str], typer.Option(help="Also hand the models to the mteb package (an extra): Korean tasks, comma between. Needs the hub.")] = None,
     out: Annotated[Optional[Path], typer.Option(help='Folder for JSON, CSV, picture and report.')] = None,
@@ -565,7 +588,7 @@ def evaluate(
 def _leaderboard(result: dict) -> dict:
     from korembed.leaderboard import leaderboard as beside
     table, comparable, said = beside(result['leaderboard'], result['sizes'])
-    return dict(comparable=comparable, text=f'{table.to_string()}\n{said}', rows=json.loads(table.reset_index().to_json(orient='records', force_ascii=False)))
+    return dict(comparable=comparable, text=f'{_aligned(table)}\n{said}', rows=json.loads(table.reset_index().to_json(orient='records', force_ascii=False)))
 
 def _check_mteb(tasks: str) -> list[str]:
     "Refuse unknown tasks before anything is computed."
@@ -576,13 +599,13 @@ def _mteb(models: dict[str, str], tasks: str, prompts: Optional[str], device: Op
     from korembed.leaderboard import run_mteb
     from korembed.model import load_model
     found = {n: run_mteb(load_model(m, prompts, device), _check_mteb(tasks), (out or Path('.'))/'mteb'/n) for n, m in models.items()}
-    return dict(text='\n\n'.join(f'{n}\n{t.to_string(index=False)}' for n, t in found.items()), rows={n: t.to_dict('records') for n, t in found.items()})
+    return dict(text='\n\n'.join(f'{n}\n{_aligned(t, index=False)}' for n, t in found.items()), rows={n: t.to_dict('records') for n, t in found.items()})
 
 def _found_lines(result: dict) -> list[str]:
     from korembed.report import cut_line, guard_line, judge_line, summary_table, verdict_line
     held = f"{result['taken_out']} left out because a model was trained on them\n" if result['taken_out'] else ''
     said = filter(None, (verdict_line(result), guard_line(result), cut_line(result), judge_line(result)))
-    return [held + summary_table(result).to_string(), '\n'.join(said)]
+    return [held + _aligned(summary_table(result)), '\n'.join(said)]
 
 def _typed(model, data, with_, weight, unit, chunk_size, chunk_overlap, documents, seed, title_in_text, format, columns, guard, judge, top_k,
            cluster, leaderboard) -> str:
@@ -620,7 +643,7 @@ def judge_command(
     max_cost: Annotated[Optional[float], typer.Option(help='Dollars; stops before more is spent.')] = None,
     device: _Device = None, as_json: _Json = False,
 ):
-    "A third model looks at what two found. Example: korembed judge --queries questions.txt --judge openai --data dev.json --dry-run"
+    "A third model looks at what two found. Example: korembed judge --queries questions.txt --judge openai --dry-run"
     asked = _asked(None, queries) if queries else None
     if not (queries or data): raise InputError('judge: no questions; name a file with --queries, or labelled questions with --data')
     if len(model or collection) != 2: raise InputError('judge: two sides are needed; give --collection, or --model, twice')
@@ -679,7 +702,7 @@ def report_command(
     out: Annotated[Optional[Path], typer.Option(help='Folder for the papers; by default, for one result, where it lies.')] = None,
     as_json: _Json = False,
 ):
-    "The papers again from a stored result, or results side by side; no model is needed. Example: korembed report papers/first papers/second"
+    "The papers again from a stored result, or results side by side; no model is needed. Example: korembed report papers other-papers"
     _quiet()
     from korembed.report import versus_table, write_report
     from korembed.results import compare_results, read_results
@@ -694,7 +717,7 @@ def report_command(
     first, *others = stored
     found = {name: compare_results(stored[first], stored[name]) for name in others}
     if out: out.mkdir(parents=True, exist_ok=True); write_json(out/'comparison_results.json', dict(reference=Path(first).name, against=found))
-    lines = [f"{name} against {first}: {c['n_queries']} questions, {c['primary']}\n{versus_table(c).to_string()}" for name, c in found.items()]
+    lines = [f"{name} against {first}: {c['n_queries']} questions, {c['primary']}\n{_aligned(versus_table(c))}" for name, c in found.items()]
     _show(dict(reference=first, against=found), as_json, '\n\n'.join(lines))
 
 # %% ../nbs/12_cli.ipynb #8d241d16
@@ -706,7 +729,7 @@ def scale_command(
     scales: Annotated[str, typer.Option(help='Strengths to try, comma between; 0: the base, 1: as trained.')] = '0,.25,.5,.75,1',
     at: Annotated[Optional[float], typer.Option(help='Write the model at this strength, into --out.')] = None,
     out: Annotated[Optional[Path], typer.Option(help='Folder for the model.')] = None,
-    unit: Annotated[str, typer.Option(help='passage or chunk, for --data.')] = 'passage',
+    unit: _Unit = 'passage',
     chunk_size: Annotated[int, typer.Option(help='Characters, for chunks.')] = 512, chunk_overlap: _Overlap = 50,
     device: _Device = None, as_json: _Json = False,
 ):
@@ -740,18 +763,53 @@ def exit_code(
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     return 1, f'{type(error).__name__}: {first} (add --debug for the traceback)'
 
+# %% ../nbs/12_cli.ipynb #2dc256a3
+_Usage = typer.BadParameter.__base__   # what typer raises at a line it cannot read; it gives the class no public name
+
+def _or(words: list[str]) -> str: return ', '.join(words[:-1]) + f' or {words[-1]}' if words[1:] else ''.join(words)
+
+def _usage_line(error: _Usage) -> str:
+    "What is wrong with a command line."
+    where, quoted = error.ctx.command_path if error.ctx else 'korembed', "'([^']+)'"
+    if refused := re.search(f'{quoted} is not one of (.+)', error.message):
+        return f"{error.param.opts[0]} {refused[1]}: choose from {_or(re.findall(quoted, refused[2]))}"
+    near = difflib.get_close_matches(getattr(error, 'option_name', ''), getattr(error, 'possibilities', None) or [], 1)
+    said = ' '.join((error.message if near else error.format_message()).split()).rstrip('.')
+    guess = f'; did you mean {near[0]}?' if near else ''
+    return f"{where.removeprefix('korembed')}: {said}{guess}".removeprefix(':').strip() + f' (type: {where} --help)'
+
+def _with_guess(
+    line: str,  # of an error
+) -> str:  # the same, or with the nearest of the words that it offers
+    "Name the word that was meant, if one is near."
+    found = re.search(r"[= ]'?([^\s=:']+)'?: (?=choose (?:from )?(.+))", line)
+    words = re.split(r', | or ', found[2]) if found else []
+    near = difflib.get_close_matches(found[1], [w.strip("'") for w in words], 1) if found else []
+    return f'{line[:found.end()]}did you mean {near[0]}? {line[found.end():]}' if near else line
+
+# %% ../nbs/12_cli.ipynb #fbc8cd75
 def main(args: list[str] | None = None) -> None:
     "Entry point of the command `korembed`."
     args = list(sys.argv[1:] if args is None else args)
-    debug = '--debug' in args
+    first = [a for a in dict.fromkeys(args) if a in ('--quiet', '--debug')]
     for stream in (sys.stdout, sys.stderr): stream.reconfigure(encoding='utf-8', errors='replace')
-    try: app(args=[a for a in args if a != '--debug'])
-    except KeyboardInterrupt: sys.exit(130)
+    try: code = app(args=[*first, *(a for a in args if a not in first)], prog_name='korembed', standalone_mode=False)
+    except KeyboardInterrupt: code = 130
     except Exception as e:
-        if debug: traceback.print_exc()
-        code, line = exit_code(e)
-        print(f'korembed: {line}', file=sys.stderr)
-        sys.exit(code)
+        if '--debug' in first: traceback.print_exc()
+        code, line = (2, _usage_line(e)) if isinstance(e, _Usage) else exit_code(e)
+        # a group without a command has shown its help already
+        if type(e).__name__ != 'NoArgsIsHelpError': print(f'korembed: {_with_guess(line)}', file=sys.stderr)
+    if code: sys.exit(code)
+
+# %% ../nbs/12_cli.ipynb #1b01595b
+def _set_examples(group: typer.Typer) -> None:
+    "Move the examples of a group's commands to where they can be copied."
+    for command in group.registered_commands:
+        help, _, example = command.callback.__doc__.partition(' Example: ')
+        command.help, command.epilog = help, 'Example:\n' + example.replace('; ', '\n')
+
+for _group in (app, data_app, runs_app): _set_examples(_group)
 
 # %% ../nbs/12_cli.ipynb #1ccf4ce4
 if __name__ == '__main__' and '__file__' in globals(): main()   # not while this page runs as a notebook
