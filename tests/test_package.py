@@ -29,7 +29,7 @@ ALLOWED = dict(
     store='', indexing='data documents model store', fusion='metrics', retrieval='fusion indexing lexical model metrics store', judge='certainty data openai_client model metrics',
     evaluation='certainty data fusion metrics model judge leaderboard results retrieval runs slices', report='eda judge metrics results slices',
     walk='config data evaluation judge negatives pipeline report results runs synthesis training',
-    pipeline='config data evaluation indexing judge model report retrieval training', cli='*')
+    pipeline='config data evaluation indexing judge model report retrieval training', doctor='config formats walk', cli='*')
 
 def imports(path, module_level):
     tree = ast.parse(path.read_text(encoding='utf-8'))
