@@ -36,7 +36,8 @@ def sections() -> dict[str, list[str]]:
     "The list at the side: heading -> pages; side rooms stand under their stage."
     known, guides = [f'nbs/guides/{g}' for g in GUIDES], pages('nbs/guides/*.ipynb')
     korean = [p for p in [*pages('README.ko.md'), *guides] if p.endswith(('.ko', '_ko'))]
-    found = {'한국어': korean, 'The walk': [*pages('nbs/0[0-9]_*.ipynb'), 'submission/complete_pipeline'], 'Faces': pages('nbs/1[0-9]_*.ipynb'),
+    found = {'한국어': korean, 'The walk': [*pages('nbs/0[0-9]_*.ipynb'), 'submission/complete_pipeline'],
+             'Faces': pages('nbs/1[0-9]_*.ipynb'),
              'Guides': [g for g in known if g in guides] + [g for g in guides if g not in known + korean],
              'Reference': ['docs/house', 'docs/commands', 'docs/api', 'docs/benchmarks', 'docs/known_bugs'],
              'Project': ['data/README', 'CONTRIBUTING', 'CHANGELOG']}
@@ -107,11 +108,12 @@ def notebook(proc: NBProcessor, name: str, owners: dict[str, str], copy: Path) -
 
 def api(rooms: dict[str, tuple[str, dict]]) -> str:
     "Every public function and class of every module, with its first line."
-    lines = ['# All functions', '', 'Each name leads to its signature, its parameters and the prose around it; each module to the notebook it is exported from.',
-             'In Python, `from korembed.MODULE import NAME`; ten names can be had from `korembed` itself.', '']
+    lines = ['# All functions', '', 'Each name leads to its signature, its parameters and the prose around it;',
+             'each module to its notebook. In Python, `from korembed.MODULE import NAME`; ten names can be had from `korembed` itself.', '']
+    first = lambda node: (ast.get_docstring(node) or '').split('\n')[0].replace('<', r'\<')
     for module, (page, nodes) in rooms.items():
         lines += [f'## {module}', '', f'{{doc}}`/{page}`', '']
-        lines += [f'- {{py:obj}}`{n} <korembed.{module}.{n}>`: ' + (ast.get_docstring(node) or '').split('\n')[0].replace('<', r'\<') for n, node in nodes.items()]
+        lines += [f'- {{py:obj}}`{n} <korembed.{module}.{n}>`: {first(node)}' for n, node in nodes.items()]
         lines.append('')
     return '\n'.join(lines)
 
@@ -132,7 +134,8 @@ def room_table(books: dict[str, NBProcessor]) -> str:
 
 def results() -> str:
     "What the benchmarks printed when they were last run for the pages."
-    return '\n\n'.join(f'`{p.stem}.py`:\n\n```text\n{p.read_text(encoding="utf-8").rstrip()}\n```' for p in sorted((root/'benchmarks'/'results').glob('*.txt')))
+    kept = sorted((root/'benchmarks'/'results').glob('*.txt'))
+    return '\n\n'.join(f'`{p.stem}.py`:\n\n```text\n{p.read_text(encoding="utf-8").rstrip()}\n```' for p in kept)
 
 # ---- all of it
 
@@ -164,7 +167,8 @@ def main(out: str = '_docs') -> int:
     with tempfile.TemporaryDirectory() as tmp:
         copy = Path(tmp)/'korembed'
         write_sources(copy)
-        return subprocess.run([sys.executable, '-m', 'sphinx', '-W', '--keep-going', '-q', '-b', 'html', '-d', f'{tmp}/doctrees', str(copy), out]).returncode
+        sphinx = [sys.executable, '-m', 'sphinx', '-W', '-q', '-b', 'html', '-d', f'{tmp}/doctrees']
+        return subprocess.run([*sphinx, str(copy), out]).returncode
 
 if __name__ == '__main__':
     if len(sys.argv) > 2: sys.exit(__doc__)
