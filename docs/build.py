@@ -17,10 +17,13 @@ root = Path(__file__).resolve().parent.parent
 
 # ---- which pages there are
 
-GUIDES = ['infonce', 'recipe', 'chroma', 'rag', 'tasks', 'serving']   # in this order, then all others
+# in this order those there are, then all others
+GUIDES = ['choosing_a_base', 'your_documents', 'synthetic', 'infonce', 'negatives', 'recipe', 'tensorboard', 'gpu', 'chroma', 'rag', 'tasks', 'serving',
+          'troubleshooting', 'further_reading']
 # in the list at the side, where a page's own title is too long
 SHORT = {'nbs/10a_walk': 'On your own documents', 'nbs/guides/rag': 'LangChain and LlamaIndex', 'nbs/guides/chroma': 'Plain Chroma',
-         'nbs/guides/tasks': 'Other uses of vectors', 'submission/complete_pipeline': 'The whole walk', 'data/README': 'The data'}
+         'nbs/guides/tasks': 'Other uses of vectors', 'nbs/guides/negatives': 'False negatives', 'README.ko': '소개',
+         'nbs/guides/your_documents': 'Your own documents', 'submission/complete_pipeline': 'The whole walk', 'data/README': 'The data'}
 # what is another page here
 INSTEAD = {'README.md': 'index.md', 'nbs/index.ipynb': 'index.md', 'nbs': 'docs/house.md', 'benchmarks': 'docs/benchmarks.md'}
 

@@ -102,6 +102,7 @@ def test_every_exported_name_is_described_with_its_comments(root, docs, parsed, 
             assert f'korembed.{path.stem}.{node.name}' in ids[page], (page, node.name)
             names += 1
     assert names > 150
+    assert len(parsed['docs/api.html'].css('article.bd-article li > p > a, article.bd-article li a.reference')) >= names
     said = parsed['nbs/01_data.html'].css_first('[id="korembed.data.read_qa"]').parent.text()
     assert 'path: a file of questions in any of FORMATS' in said and 'format:' in said and 'Returns' in said
 
