@@ -18,8 +18,8 @@ root = Path(__file__).resolve().parent.parent
 # ---- which pages there are
 
 # in this order those there are, then all others
-GUIDES = ['choosing_a_base', 'your_documents', 'synthetic', 'infonce', 'negatives', 'recipe', 'tensorboard', 'gpu', 'chroma', 'rag', 'tasks', 'serving',
-          'troubleshooting', 'further_reading']
+GUIDES = ['choosing_a_base', 'your_documents', 'synthetic', 'infonce', 'negatives', 'recipe', 'tensorboard', 'gpu',
+          'chroma', 'rag', 'tasks', 'serving', 'troubleshooting', 'further_reading']
 # in the list at the side, where a page's own title is too long
 SHORT = {'nbs/10a_walk': 'On your own documents', 'nbs/guides/rag': 'LangChain and LlamaIndex', 'nbs/guides/chroma': 'Plain Chroma',
          'nbs/guides/tasks': 'Other uses of vectors', 'nbs/guides/negatives': 'False negatives', 'README.ko': '소개',
@@ -46,10 +46,10 @@ def sections() -> dict[str, list[str]]:
              'Project': ['data/README', 'CONTRIBUTING', 'CHANGELOG']}
     return {k: v for k, v in found.items() if v}
 
-def toctree(names: list[str], here: str, *options: str) -> str:
+def toctree(names: list[str], *options: str) -> str:
     "A list of pages, as Sphinx reads it."
-    paths = {n: '/' + n for n in names}
-    return '\n'.join(['```{toctree}', *options, '', *(f'{SHORT[n]} <{p}>' if n in SHORT else p for n, p in paths.items()), '```'])
+    entries = (f'{SHORT[n]} </{n}>' if n in SHORT else f'/{n}' for n in names)
+    return '\n'.join(['```{toctree}', *options, '', *entries, '```'])
 
 # ---- links
 
@@ -104,7 +104,7 @@ def notebook(proc: NBProcessor, name: str, owners: dict[str, str], copy: Path) -
                 cells.append(mk_cell(text, 'markdown'))
         cells.append(cell)
     if rooms := side_rooms(name) if here == 'nbs' else []:
-        cells.append(mk_cell('## Side rooms\n\n' + toctree(rooms, here, ':maxdepth: 1'), 'markdown'))
+        cells.append(mk_cell('## Side rooms\n\n' + toctree(rooms, ':maxdepth: 1'), 'markdown'))
     proc.nb.cells = cells
     (copy/here).mkdir(parents=True, exist_ok=True)
     write_nb(proc.nb, copy/f'{name}.ipynb')
@@ -158,7 +158,7 @@ def write_sources(copy: Path) -> None:
     made = {'docs/api': api({m: v for m, v in rooms.items() if v[1]}), 'docs/commands': commands()}
     for name in [*(p for p in every if p not in books), 'index']:
         text = made.get(name) or (root/('README.md' if name == 'index' else f'{name}.md')).read_text(encoding='utf-8')
-        if name == 'index': text += '\n\n'.join(['', *(toctree(v, '', ':hidden:', f':caption: {k}') for k, v in sections().items())])
+        if name == 'index': text += '\n\n'.join(['', *(toctree(v, ':hidden:', f':caption: {k}') for k, v in sections().items())])
         for mark, what in filled.items(): text = text.replace(mark, what)
         (copy/name).parent.mkdir(parents=True, exist_ok=True)
         (copy/f'{name}.md').write_text(linked(text, posixpath.dirname(name), copy), encoding='utf-8')

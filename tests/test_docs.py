@@ -108,7 +108,7 @@ def test_every_exported_name_is_described_with_its_comments(root, docs, parsed, 
 
 def test_formulas_need_no_script(parsed):
     page = parsed['nbs/guides/infonce.html']
-    assert len(page.css("math")) >= 3 and 'MathJax' not in page.html
+    assert len(page.css('math')) >= 3 and 'MathJax' not in page.html
 
 def test_symbols_are_read_as_they_stand(root, docs):
     from symbols import directives
