@@ -1,5 +1,5 @@
 "The pages: built once without a warning, then read as files and in a browser."
-import json, re, shutil, subprocess, sys, threading
+import re, shutil, subprocess, sys, threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
