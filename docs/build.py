@@ -17,10 +17,13 @@ root = Path(__file__).resolve().parent.parent
 
 # ---- which pages there are
 
-GUIDES = ['infonce', 'recipe', 'chroma', 'rag', 'tasks', 'serving']   # in this order, then all others
+# in this order those there are, then all others
+GUIDES = ['choosing_a_base', 'your_documents', 'synthetic', 'infonce', 'negatives', 'recipe', 'tensorboard', 'gpu',
+          'chroma', 'rag', 'tasks', 'serving', 'troubleshooting', 'further_reading']
 # in the list at the side, where a page's own title is too long
 SHORT = {'nbs/10a_walk': 'On your own documents', 'nbs/guides/rag': 'LangChain and LlamaIndex', 'nbs/guides/chroma': 'Plain Chroma',
-         'nbs/guides/tasks': 'Other uses of vectors', 'submission/complete_pipeline': 'The whole walk', 'data/README': 'The data'}
+         'nbs/guides/tasks': 'Other uses of vectors', 'nbs/guides/negatives': 'False negatives', 'README.ko': '소개',
+         'nbs/guides/your_documents': 'Your own documents', 'submission/complete_pipeline': 'The whole walk', 'data/README': 'The data'}
 # what is another page here
 INSTEAD = {'README.md': 'index.md', 'nbs/index.ipynb': 'index.md', 'nbs': 'docs/house.md', 'benchmarks': 'docs/benchmarks.md'}
 
@@ -36,16 +39,17 @@ def sections() -> dict[str, list[str]]:
     "The list at the side: heading -> pages; side rooms stand under their stage."
     known, guides = [f'nbs/guides/{g}' for g in GUIDES], pages('nbs/guides/*.ipynb')
     korean = [p for p in [*pages('README.ko.md'), *guides] if p.endswith(('.ko', '_ko'))]
-    found = {'한국어': korean, 'The walk': [*pages('nbs/0[0-9]_*.ipynb'), 'submission/complete_pipeline'], 'Faces': pages('nbs/1[0-9]_*.ipynb'),
+    found = {'한국어': korean, 'The walk': [*pages('nbs/0[0-9]_*.ipynb'), 'submission/complete_pipeline'],
+             'Faces': pages('nbs/1[0-9]_*.ipynb'),
              'Guides': [g for g in known if g in guides] + [g for g in guides if g not in known + korean],
              'Reference': ['docs/house', 'docs/commands', 'docs/api', 'docs/benchmarks', 'docs/known_bugs'],
              'Project': ['data/README', 'CONTRIBUTING', 'CHANGELOG']}
     return {k: v for k, v in found.items() if v}
 
-def toctree(names: list[str], here: str, *options: str) -> str:
+def toctree(names: list[str], *options: str) -> str:
     "A list of pages, as Sphinx reads it."
-    paths = {n: '/' + n for n in names}
-    return '\n'.join(['```{toctree}', *options, '', *(f'{SHORT[n]} <{p}>' if n in SHORT else p for n, p in paths.items()), '```'])
+    entries = (f'{SHORT[n]} </{n}>' if n in SHORT else f'/{n}' for n in names)
+    return '\n'.join(['```{toctree}', *options, '', *entries, '```'])
 
 # ---- links
 
@@ -100,18 +104,19 @@ def notebook(proc: NBProcessor, name: str, owners: dict[str, str], copy: Path) -
                 cells.append(mk_cell(text, 'markdown'))
         cells.append(cell)
     if rooms := side_rooms(name) if here == 'nbs' else []:
-        cells.append(mk_cell('## Side rooms\n\n' + toctree(rooms, here, ':maxdepth: 1'), 'markdown'))
+        cells.append(mk_cell('## Side rooms\n\n' + toctree(rooms, ':maxdepth: 1'), 'markdown'))
     proc.nb.cells = cells
     (copy/here).mkdir(parents=True, exist_ok=True)
     write_nb(proc.nb, copy/f'{name}.ipynb')
 
 def api(rooms: dict[str, tuple[str, dict]]) -> str:
     "Every public function and class of every module, with its first line."
-    lines = ['# All functions', '', 'Each name leads to its signature, its parameters and the prose around it; each module to the notebook it is exported from.',
-             'In Python, `from korembed.MODULE import NAME`; ten names can be had from `korembed` itself.', '']
+    lines = ['# All functions', '', 'Each name leads to its signature, its parameters and the prose around it;',
+             'each module to its notebook. In Python, `from korembed.MODULE import NAME`; ten names can be had from `korembed` itself.', '']
+    first = lambda node: (ast.get_docstring(node) or '').split('\n')[0].replace('<', r'\<')
     for module, (page, nodes) in rooms.items():
         lines += [f'## {module}', '', f'{{doc}}`/{page}`', '']
-        lines += [f'- {{py:obj}}`{n} <korembed.{module}.{n}>`: ' + (ast.get_docstring(node) or '').split('\n')[0].replace('<', r'\<') for n, node in nodes.items()]
+        lines += [f'- {{py:obj}}`{n} <korembed.{module}.{n}>`: {first(node)}' for n, node in nodes.items()]
         lines.append('')
     return '\n'.join(lines)
 
@@ -132,7 +137,8 @@ def room_table(books: dict[str, NBProcessor]) -> str:
 
 def results() -> str:
     "What the benchmarks printed when they were last run for the pages."
-    return '\n\n'.join(f'`{p.stem}.py`:\n\n```text\n{p.read_text(encoding="utf-8").rstrip()}\n```' for p in sorted((root/'benchmarks'/'results').glob('*.txt')))
+    kept = sorted((root/'benchmarks'/'results').glob('*.txt'))
+    return '\n\n'.join(f'`{p.stem}.py`:\n\n```text\n{p.read_text(encoding="utf-8").rstrip()}\n```' for p in kept)
 
 # ---- all of it
 
@@ -152,7 +158,7 @@ def write_sources(copy: Path) -> None:
     made = {'docs/api': api({m: v for m, v in rooms.items() if v[1]}), 'docs/commands': commands()}
     for name in [*(p for p in every if p not in books), 'index']:
         text = made.get(name) or (root/('README.md' if name == 'index' else f'{name}.md')).read_text(encoding='utf-8')
-        if name == 'index': text += '\n\n'.join(['', *(toctree(v, '', ':hidden:', f':caption: {k}') for k, v in sections().items())])
+        if name == 'index': text += '\n\n'.join(['', *(toctree(v, ':hidden:', f':caption: {k}') for k, v in sections().items())])
         for mark, what in filled.items(): text = text.replace(mark, what)
         (copy/name).parent.mkdir(parents=True, exist_ok=True)
         (copy/f'{name}.md').write_text(linked(text, posixpath.dirname(name), copy), encoding='utf-8')
@@ -164,7 +170,8 @@ def main(out: str = '_docs') -> int:
     with tempfile.TemporaryDirectory() as tmp:
         copy = Path(tmp)/'korembed'
         write_sources(copy)
-        return subprocess.run([sys.executable, '-m', 'sphinx', '-W', '--keep-going', '-q', '-b', 'html', '-d', f'{tmp}/doctrees', str(copy), out]).returncode
+        sphinx = [sys.executable, '-m', 'sphinx', '-W', '-q', '-b', 'html', '-d', f'{tmp}/doctrees']
+        return subprocess.run([*sphinx, str(copy), out]).returncode
 
 if __name__ == '__main__':
     if len(sys.argv) > 2: sys.exit(__doc__)

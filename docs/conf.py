@@ -24,7 +24,8 @@ add_module_names = False
 python_maximum_signature_line_length = 88
 
 html_theme = 'sphinx_book_theme'
-html_theme_options = dict(show_toc_level=2, use_download_button=False, use_fullscreen_button=False, navbar_persistent=[], search_bar_text='Search')
+html_theme_options = dict(show_toc_level=2, use_download_button=False, use_fullscreen_button=False, navbar_persistent=[],
+                          search_bar_text='Search')
 html_context = dict(default_mode='auto')   # light or dark as the reader's system has it, until the button is used
 html_favicon = 'static/icon.svg'
 html_static_path, html_css_files = ['static'], ['korembed.css']

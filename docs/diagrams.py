@@ -21,8 +21,9 @@ WALK = [('raw files', 'documents, formats', 'data describe', 'read and clean'),
 
 def svg(width: int, height: int, title: str, about: str, parts: list[str]) -> str:
     "A picture that says what it is."
-    return '\n'.join([f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-                      'aria-labelledby="title about" font-family="system-ui, sans-serif">',
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    names = 'role="img" aria-labelledby="title about" font-family="system-ui, sans-serif"'
+    return '\n'.join([f'<svg xmlns="http://www.w3.org/2000/svg" {size} {names}>',
                       f'<title id="title">{escape(title)}</title>', f'<desc id="about">{escape(about)}</desc>',
                       f'<rect width="{width}" height="{height}" rx="8" fill="{PAPER}"/>', *parts, '</svg>', ''])
 
@@ -37,8 +38,11 @@ def walk() -> str:
         parts += [f'<rect x="16" y="{y}" width="196" height="44" rx="6" fill="#fff" stroke="{BLUE}" stroke-width="1.5"/>',
                   words(114, y + 27, thing, 15 - len(thing) // 16, INK, ' text-anchor="middle" font-weight="600"'),
                   words(228, y + 19, rooms, 14), words(228, y + 37, f'korembed {command}', 13, PALE, ' font-family="monospace"')]
-        if then: parts += [f'<path d="M48 {y + 44}v26m-5 -7l5 7l5 -7" fill="none" stroke="{BLUE}" stroke-width="1.5"/>', words(62, y + 64, then, 13, PALE)]
-    return svg(420, 16 + len(WALK) * high - 16, 'The walk', ', '.join(w[0] for w in WALK) + '; beside each the modules that make it and the command.', parts)
+        if not then: continue
+        parts += [f'<path d="M48 {y + 44}v26m-5 -7l5 7l5 -7" fill="none" stroke="{BLUE}" stroke-width="1.5"/>',
+                  words(62, y + 64, then, 13, PALE)]
+    about = ', '.join(w[0] for w in WALK) + '; beside each the modules that make it and the command.'
+    return svg(420, len(WALK) * high, 'The walk', about, parts)
 
 def numbers() -> dict[str, str]:
     "Module -> number of its notebook."
@@ -78,7 +82,8 @@ def house() -> str:
         parts += [words(left - 8, y + 4, label, 12, INK, ' text-anchor="end"'),
                   words(0, 0, label, 12, INK, f' transform="translate({x + 4:g} {top - 8}) rotate(-90)"'),
                   f'<rect x="{x - 3:g}" y="{y - 3:g}" width="6" height="6" fill="none" stroke="{PALE}"/>']
-        parts += [f'<circle cx="{left + (j + .5) * step:g}" cy="{y:g}" r="5" fill="{BLUE}"/>' for j, other in enumerate(names) if other in needs[name]]
+        dots = [left + (j + .5) * step for j, n in enumerate(names) if n in needs[name]]
+        parts += [f'<circle cx="{d:g}" cy="{y:g}" r="5" fill="{BLUE}"/>' for d in dots]
     about = '; '.join(f"{n} imports {', '.join(m for m in names if m in needs[n]) or 'nothing'}" for n in names)
     return svg(end + 16, top + len(names) * step + 16, 'Which module imports which', about, parts)
 

@@ -15,7 +15,9 @@ def comments(source: str) -> dict[int, str]:
     "Line -> what is said at its end."
     return {t.start[0]: t.string.lstrip('# ') for t in tokenize.generate_tokens(io.StringIO(source).readline) if t.type == tokenize.COMMENT}
 
-def init(node: ast.ClassDef) -> Function | None: return next((n for n in node.body if isinstance(n, Function) and n.name == '__init__'), None)
+def init(node: ast.ClassDef) -> Function | None:
+    "What makes an object of a class."
+    return next((n for n in node.body if isinstance(n, Function) and n.name == '__init__'), None)
 
 def described(node: Function | ast.ClassDef, said: dict[int, str]) -> list[str]:
     "A field for each parameter and for what comes back, where a comment tells of it."

@@ -1,8 +1,7 @@
 "The pages: built once without a warning, then read as files and in a browser."
-import json, re, shutil, subprocess, sys, threading
+import re, shutil, subprocess, sys, threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
@@ -32,7 +31,13 @@ def site(root, tmp_path_factory):
 @pytest.fixture(scope='module')
 def parsed(site):
     "Path below the site -> page; the lists of all names, which Sphinx makes, among them."
-    return {p.relative_to(site).as_posix(): LexborHTMLParser(p.read_text(encoding='utf-8')) for p in sorted(site.rglob('*.html')) if '_static' not in p.parts}
+    files = [p for p in sorted(site.rglob('*.html')) if '_static' not in p.parts]
+    return {p.relative_to(site).as_posix(): LexborHTMLParser(p.read_text(encoding='utf-8')) for p in files}
+
+@pytest.fixture(scope='module')
+def ids(parsed):
+    "What can be jumped to on each page."
+    return {name: {n.attributes['id'] for n in page.css('[id]')} for name, page in parsed.items()}
 
 def written(root):
     "The pages that people write."
@@ -48,17 +53,19 @@ def test_every_page_is_there_and_in_the_list_at_the_side(root, site, parsed):
     listed = {a.attributes['href'] for a in parsed['index.html'].css('nav.bd-links a')}
     assert written(root) - {'index.html'} == listed
 
+LOADED = ('script[src], img[src], iframe, source, video, audio, embed, object, '
+          'link[rel~=stylesheet], link[rel~=icon], link[rel~=preload]')
+
 def test_nothing_is_loaded_from_elsewhere(site, parsed):
     for name, page in parsed.items():
-        for n in page.css('script[src], img[src], iframe, source, video, audio, embed, object, link[rel~=stylesheet], link[rel~=icon], link[rel~=preload]'):
+        for n in page.css(LOADED):
             where = n.attributes.get('src') or n.attributes.get('href') or ''
             assert where and not re.match(r'[a-z]+://|//', where), (name, n.html[:200])
     for css in site.rglob('*.css'):
         text = css.read_text(encoding='utf-8')
         assert not re.search(r'(?:url\(|@import)\s*["\']?(?:https?:)?//', text), css
 
-def test_every_link_inside_leads_somewhere(site, parsed):
-    ids = {name: {n.attributes['id'] for n in page.css('[id]')} for name, page in parsed.items()}
+def test_every_link_inside_leads_somewhere(site, parsed, ids):
     seen = 0
     for name, page in parsed.items():
         for a in page.css('a[href]'):
@@ -81,35 +88,37 @@ def test_each_page_says_what_it_is(root, parsed):
         page = parsed[name]
         assert page.css_first('title').text().strip(), name
         assert page.css_first('html').attributes['lang'] == ('ko' if re.search(r'[._]ko\.html', name) else 'en'), name
-        heads = [int(h.tag[1]) for h in page.css('article.bd-article h1, article.bd-article h2, article.bd-article h3, article.bd-article h4')]
+        heads = [int(h.tag[1]) for h in page.css_first('article.bd-article').css('h1, h2, h3, h4, h5, h6')]
         assert heads.count(1) == 1 and heads[0] == 1, (name, heads)
         assert all(b - a <= 1 for a, b in zip(heads, heads[1:])), (name, heads)
         for img in page.css('article.bd-article img'): assert len(img.attributes.get('alt') or '') > 10, (name, img.html)
         for part in page.css('article.bd-article'): assert not re.search(r'^#\|', part.text(), re.M), name
 
-def test_every_exported_name_is_described_with_its_comments(root, docs, parsed):
+def test_every_exported_name_is_described_with_its_comments(root, docs, parsed, ids):
     names = 0
     for path in modules(root).values():
         page = re.search(r'File to edit: \.\./(.*)\.ipynb', path.read_text(encoding='utf-8'))[1] + '.html'
         for node in docs['build'].defined(path.read_text(encoding='utf-8')):
-            where = parsed[page].css_first(f'[id="korembed.{path.stem}.{node.name}"]')
-            assert where is not None, (page, node.name)
+            assert f'korembed.{path.stem}.{node.name}' in ids[page], (page, node.name)
             names += 1
     assert names > 150
+    assert len(parsed['docs/api.html'].css('article.bd-article li > p > a, article.bd-article li a.reference')) >= names
     said = parsed['nbs/01_data.html'].css_first('[id="korembed.data.read_qa"]').parent.text()
     assert 'path: a file of questions in any of FORMATS' in said and 'format:' in said and 'Returns' in said
 
 def test_formulas_need_no_script(parsed):
     page = parsed['nbs/guides/infonce.html']
-    assert len(page.css("math")) >= 3 and 'MathJax' not in page.html
+    assert len(page.css('math')) >= 3 and 'MathJax' not in page.html
 
 def test_symbols_are_read_as_they_stand(root, docs):
     from symbols import directives
-    said = directives('class A:\n    "Holds."\n    def __init__(self, x: int = 3,  # a * b\n    ): pass\n    @property\n    def y(self) -> int: return 1\n'
-                      '    def _z(self): pass\n\ndef f(a, *, b: str | None = None,  # `code`, and <b>\n) -> int:  # how many\n    "Does."\n\ndef _g(): pass\n')
+    said = directives('class A:\n    "Holds."\n    def __init__(self, x: int = 3,  # a * b\n    ): pass\n'
+                      '    @property\n    def y(self) -> int: return 1\n    def _z(self): pass\n\n'
+                      'def f(a, *, b: str | None = None,  # `code`, and <b>\n) -> int:  # how many\n    "Does."\n\ndef _g(): pass\n')
     assert said.splitlines() == [
         '````{py:class} A(x: int=3)', '', 'Holds.', '', r':param x: a \* b', '', '```{py:property} y', '', '', '```', '````', '',
-        '````{py:function} f(a, *, b: str | None=None) -> int', '', 'Does.', '', r':param b: `code`, and \<b\>', ':returns: how many', '````']
+        '````{py:function} f(a, *, b: str | None=None) -> int', '', 'Does.', '',
+        r':param b: `code`, and \<b\>', ':returns: how many', '````']
     assert directives('@app.command()\ndef f(): pass\n_x = 1') == ''
 
 # ---- what the pages say of the project
@@ -195,14 +204,15 @@ def test_light_and_dark(page, served):
     page.goto(served)
     shown = lambda: page.evaluate('[document.documentElement.dataset.theme, getComputedStyle(document.body).backgroundColor]')
     assert shown() == ['light', 'rgb(255, 255, 255)']
-    button = page.locator('button.theme-switch-button:visible').first
-    seen = [shown()]
-    for _ in range(3): button.click(); seen.append(shown())
-    dark = [colour for theme, colour in seen if theme == 'dark']
-    assert dark and all(sum(map(int, re.findall(r'\d+', c)[:3])) < 150 for c in dark)
-    while shown()[0] != 'dark': button.click()
+    def choose(mode):
+        page.get_by_role('button', name='Color mode').click()
+        page.locator(f'button.theme-change-button[data-mode={mode}]').first.click()
+        return shown()
+    theme, colour = choose('dark')
+    assert theme == 'dark' and sum(map(int, re.findall(r'\d+', colour)[:3])) < 150, colour
     page.goto(served + 'nbs/01_data.html')
-    assert shown()[0] == 'dark'   # kept from page to page
+    assert shown() == [theme, colour]   # kept from page to page
+    assert choose('light')[0] == 'light'
 
 def test_by_keyboard_alone(page, served):
     page.goto(served)
