@@ -1,5 +1,5 @@
 "The page in a real browser: one server, one browser, small collections, no network."
-import contextlib, json, os, re, shutil, signal, socket, subprocess, sys, threading, urllib.request
+import contextlib, json, os, re, shutil, socket, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import httpx, pytest
@@ -318,18 +318,19 @@ def test_gradio_is_asked_for_by_name(monkeypatch):
     monkeypatch.setitem(sys.modules, 'gradio', None)
     with pytest.raises(InputError, match=r"pip install 'korembed\[ui\]'"): ui.page(ui.Desk())
 
-def test_command_warns_asks_for_a_password_and_ends_quietly(home):
-    env = os.environ | dict(PYTHONIOENCODING='utf-8', KOREMBED_AUTH='me:secret', HTTP_PROXY='http://127.0.0.1:9')   # no such proxy
-    typed = f'ui --db-path {home/"chroma_db"} --host 0.0.0.0 --port 0 --judge lexical'.split()
-    p = subprocess.Popen([sys.executable, '-m', 'korembed.cli', *typed], env=env, text=True, encoding='utf-8', stdout=subprocess.PIPE,
-                         stderr=subprocess.PIPE)
-    try:
-        line = p.stdout.readline()
-        assert line.startswith('Page: http://') and line.endswith('(Ctrl-C ends it)\n'), (line, p.stderr.read() if not line else '')
-        with pytest.raises(urllib.error.HTTPError) as e: urllib.request.urlopen(line.split()[1] + 'config', timeout=20)
-        assert e.value.code == 401
-        p.send_signal(signal.SIGINT)
-        out, err = p.communicate(timeout=60)
-        assert p.returncode == 0 and out == '' and 'secret' not in err, err
-        assert err.splitlines() == ['0.0.0.0: others on the network may open this page, and the password travels unencrypted'], err
-    finally: p.kill(); p.communicate()
+def test_command_warns_asks_for_a_password_and_ends_quietly(home, monkeypatch, caplog, capsys):
+    from korembed.cli import main
+    for name in ('NO_PROXY', 'no_proxy'): monkeypatch.delenv(name, raising=False)
+    for name in ('HTTP_PROXY', 'http_proxy'): monkeypatch.setenv(name, 'http://127.0.0.1:9')   # no such proxy
+    monkeypatch.setenv('KOREMBED_AUTH', 'me:secret')
+    codes, sleep = [], time.sleep
+    def wait(seconds: float) -> None:
+        if seconds < 60: return sleep(seconds)
+        codes.append(httpx.get(capsys.readouterr().out.split()[1] + 'config', trust_env=False).status_code)
+        raise KeyboardInterrupt   # as Ctrl-C does
+    monkeypatch.setattr(time, 'sleep', wait)
+    typed = ['ui', '--db-path', str(home/'chroma_db'), '--host', '0.0.0.0', '--port', '0', '--judge', 'lexical']
+    with pytest.raises(SystemExit) as ended: main(typed)
+    assert ended.value.code == 0 and codes == [401] and 'password travels unencrypted' in caplog.text and 'secret' not in caplog.text
+    out, err = capsys.readouterr()
+    assert 'Traceback' not in err and 'secret' not in out + err
