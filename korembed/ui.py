@@ -232,7 +232,7 @@ def judged_html(
 
 # %% ../nbs/05a_ui.ipynb #48808d9e
 def answer_html(
-    answer: dict | None,  # what `Desk.ask` gives; None before the first question
+    answer: dict | None,  # what `ask` gives; None before the first question
     language: str = 'ko',  # of the page
 ) -> Markup:  # HTML
     "All that a question brought."
