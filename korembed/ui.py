@@ -8,7 +8,7 @@ __all__ = ['LANGUAGES', 'logger', 'SYSTEMS', 'DEPTH', 'MOST', 'SHOWN', 'say', 'm
            'example_queries', 'join_chunks', 'Desk', 'ask', 'judge_many', 'verdicts_html', 'documents', 'text_html',
            'page', 'open_page']
 
-# %% ../nbs/05a_ui.ipynb #a165e3ff
+# %% ../nbs/05a_ui.ipynb #35b80cdd
 import base64, json, logging, os, re, threading, time
 from collections.abc import Callable
 from functools import partial
@@ -28,40 +28,78 @@ from .runs import check_port, is_loopback
 from .store import collection_names, on_server
 from .text import InputError, read_text
 
-# %% ../nbs/05a_ui.ipynb #afe5f7a6
+# %% ../nbs/05a_ui.ipynb #c532efe3
 LANGUAGES = {'한국어': 'ko', 'English': 'en'}
-_WORDS = dict(
-    title=('korembed: 검색 비교', 'korembed: search compared'),
-    lead=('같은 질문에 원래 모델과 튜닝한 모델이 무엇을 찾는지 나란히 봅니다.', 'What the base and the tuned model find for the same question, side by side.'),
-    search_tab=('검색', 'Search'), judge_tab=('심판', 'Judge'), report_tab=('평가', 'Report'), text_tab=('본문', 'Text'),
-    query=('질문', 'Question'), hint=('예: 태양의 나이는 얼마나 되나?', 'e.g. 태양의 나이는 얼마나 되나?'), search=('검색', 'Search'),
-    examples=('예시 질문', 'Example questions'), settings=('설정', 'Settings'), top_k=('보여 줄 결과 수', 'Hits to show'),
-    systems=('나란히 볼 검색', 'Searches to compare'), base=('원래 모델', 'Base'), tuned=('튜닝한 모델', 'Tuned'), bm25=('BM25 (낱말)', 'BM25 (words)'),
-    hybrid=('혼합 (BM25 + 튜닝)', 'Hybrid (BM25 + tuned)'), base_collection=('원래 모델의 컬렉션', 'Collection of the base'),
-    tuned_collection=('튜닝한 모델의 컬렉션', 'Collection of the tuned model'), judged=('심판의 점수도 보기', 'Ask the judge, too'),
-    nothing=('찾은 것이 없습니다.', 'Nothing found.'), score=('점수', 'score'), part=('조각 {nth}/{of}', 'chunk {nth} of {of}'),
-    span=('{start}~{end}자', 'characters {start} to {end}'), new=('{depth}위 밖에서', 'from beyond rank {depth}'), same=('그대로', 'same place'),
-    up=('{n}계단 위로', 'up {n}'), down=('{n}계단 아래로', 'down {n}'), gone=('{depth}위 밖으로', 'beyond rank {depth}'),
-    moved=('움직인 조각', 'What moved'), rank_base=('원래 순위', 'Rank by base'), rank_tuned=('튜닝 후 순위', 'Rank by tuned'), move=('이동', 'Move'),
-    chunk=('조각', 'Chunk'), scores_note=('점수는 같은 검색 안에서만 견줄 수 있습니다. 두 모델의 코사인 값은 서로 다른 자로 잰 것입니다.',
-                 'Scores compare within one search only: the cosines of two models are measured with different rulers.'),
-    other_chunks=('두 컬렉션에 같은 조각이 하나도 없어 이동을 셀 수 없습니다.', 'The two collections share no chunk, so no move can be counted.'),
-    judge=('심판', 'Judge'), winner=('승자', 'Winner'), tie=('무승부', 'Tie'), mean=('평균', 'mean'), rank=('순위', 'Rank'),
-    judge_note=('심판은 라벨이 아니라 제삼의 모델입니다. 라벨과 다르면 라벨이 맞습니다.', 'The judge is a third model, not a label: where they disagree, believe the labels.'),
-    judge_lead=('여러 질문을 한 줄에 하나씩 적으면, 두 모델이 찾은 것을 심판이 모두 견줍니다.',
-                'Write one question on a line; the judge compares what both models find for all of them.'),
-    summed=('평균 유사도 {a:.3f} → {b:.3f}, p {p:.3g}: 이 심판에 따르면 {verdict}', 'Average similarity {a:.3f} → {b:.3f}, p {p:.3g}: {verdict}, by this judge'),
-    guard=('관련 없는 데이터 {data}', 'On {data}, which is unrelated'), questions=('질문들', 'Questions'), judge_all=('모두 심판하기', 'Judge them all'), wins=('승', 'wins'), searching=('검색하는 중', 'Searching'),
-    error=('오류', 'Error'), document=('문서', 'Document'), text_collection=('컬렉션', 'Collection'), no_documents=('문서가 없습니다.', 'No documents.'),
-    cut_text=('처음 {n}자만 보입니다.', 'Only the first {n} characters are shown.'), chunks=('조각 {n}개, {size}자', '{n} chunks, {size} characters'),
-    no_report=('평가 결과가 없습니다. korembed evaluate --out DIR 로 만들고 korembed ui --report DIR 로 보여 주세요.',
-               'No evaluation here. Make one with korembed evaluate --out DIR and show it with korembed ui --report DIR.'),
-    helps=('튜닝이 도움이 되었습니다', 'Tuning helped'), hurts=('튜닝이 해가 되었습니다', 'Tuning hurt'),
-    **{'cannot tell': ('뚜렷한 차이가 없습니다', 'No clear difference')},
-    interval=('95 % 구간 {low} ~ {high}', '95 % interval {low} to {high}'), sizes=('지문 {groups}개에 대한 질문 {n}개', '{n} questions on {groups} passages'),
-    gained=('가장 좋아진 질문', 'Gained most'), lost=('가장 나빠진 질문', 'Lost most'), systems_table=('시스템', 'Systems'), answer=('정답', 'answer'),
-    picture=('시스템별 점수와 질문별 차이', 'Scores by system, and differences by question'), both_lists=('두 결과 보기', 'Both lists'),
-    judge_costs=('이 심판은 서비스이며, 물을 때마다 비용이 듭니다.', 'This judge is a service, and every question costs.'))
+_TABLE = '''
+title | korembed: 검색 비교 | korembed: search compared
+lead | 같은 질문에 원래 모델과 튜닝한 모델이 무엇을 찾는지 나란히 봅니다. | What the base and the tuned model find for the same question, side by side.
+search_tab | 검색 | Search
+judge_tab | 심판 | Judge
+report_tab | 평가 | Report
+text_tab | 본문 | Text
+query | 질문 | Question
+hint | 예: 태양의 나이는 얼마나 되나? | e.g. 태양의 나이는 얼마나 되나?
+search | 검색 | Search
+examples | 예시 질문 | Example questions
+settings | 설정 | Settings
+top_k | 보여 줄 결과 수 | Hits to show
+systems | 나란히 볼 검색 | Searches to compare
+base | 원래 모델 | Base
+tuned | 튜닝한 모델 | Tuned
+bm25 | BM25 (낱말) | BM25 (words)
+hybrid | 혼합 (BM25 + 튜닝) | Hybrid (BM25 + tuned)
+base_collection | 원래 모델의 컬렉션 | Collection of the base
+tuned_collection | 튜닝한 모델의 컬렉션 | Collection of the tuned model
+judged | 심판의 점수도 보기 | Ask the judge, too
+nothing | 찾은 것이 없습니다. | Nothing found.
+score | 점수 | score
+part | 조각 {nth}/{of} | chunk {nth} of {of}
+span | {start}~{end}자 | characters {start} to {end}
+new | {depth}위 밖에서 | from beyond rank {depth}
+same | 그대로 | same place
+up | {n}계단 위로 | up {n}
+down | {n}계단 아래로 | down {n}
+gone | {depth}위 밖으로 | beyond rank {depth}
+moved | 움직인 조각 | What moved
+rank_base | 원래 순위 | Rank by base
+rank_tuned | 튜닝 후 순위 | Rank by tuned
+move | 이동 | Move
+chunk | 조각 | Chunk
+scores_note | 점수는 같은 검색 안에서만 견줄 수 있습니다: 모델마다 자가 다릅니다. | Scores compare within one search only: each model has its own ruler.
+other_chunks | 두 컬렉션에 같은 조각이 하나도 없어 이동을 셀 수 없습니다. | The two collections share no chunk, so no move can be counted.
+judge | 심판 | Judge
+winner | 승자 | Winner
+tie | 무승부 | Tie
+mean | 평균 | mean
+rank | 순위 | Rank
+judge_note | 심판은 라벨이 아니라 제삼의 모델입니다. 라벨과 다르면 라벨이 맞습니다. | The judge is a third model, not a label: where they disagree, believe the labels.
+judge_lead | 한 줄에 질문 하나씩 적으면, 두 모델이 찾은 것을 심판이 모두 견줍니다. | Write one question on a line; the judge compares what both models find.
+summed | 평균 유사도 {a:.3f} → {b:.3f}, p {p:.3g}: 이 심판에 따르면 {verdict} | Mean similarity {a:.3f} → {b:.3f}, p {p:.3g}: {verdict}, by this judge
+guard | 관련 없는 데이터 {data} | On {data}, which is unrelated
+questions | 질문들 | Questions
+judge_all | 모두 심판하기 | Judge them all
+searching | 검색하는 중 | Searching
+error | 오류 | Error
+document | 문서 | Document
+text_collection | 컬렉션 | Collection
+no_documents | 문서가 없습니다. | No documents.
+cut_text | 처음 {n}자만 보입니다. | Only the first {n} characters are shown.
+chunks | 조각 {n}개, {size}자 | {n} chunks, {size} characters
+no_report | 평가 없음: korembed evaluate --out DIR, korembed ui --report DIR | None yet: korembed evaluate --out DIR, korembed ui --report DIR
+helps | 튜닝이 도움이 되었습니다 | Tuning helped
+hurts | 튜닝이 해가 되었습니다 | Tuning hurt
+cannot tell | 뚜렷한 차이가 없습니다 | No clear difference
+interval | 95 % 구간 {low} ~ {high} | 95 % interval {low} to {high}
+sizes | 지문 {groups}개에 대한 질문 {n}개 | {n} questions on {groups} passages
+gained | 가장 좋아진 질문 | Gained most
+lost | 가장 나빠진 질문 | Lost most
+systems_table | 시스템 | Systems
+answer | 정답 | answer
+picture | 시스템별 점수와 질문별 차이 | Scores by system, and differences by question
+both_lists | 두 결과 보기 | Both lists
+judge_costs | 이 심판은 서비스이며, 물을 때마다 비용이 듭니다. | This judge is a service, and every question costs.
+'''
+_WORDS = {key: words for key, *words in (line.split(' | ') for line in _TABLE.strip().splitlines())}
 
 def say(
     key: str,  # of the table
@@ -71,7 +109,7 @@ def say(
     "One piece of the page's own text."
     return _WORDS[key][list(LANGUAGES.values()).index(language)].format(**facts)
 
-# %% ../nbs/05a_ui.ipynb #e18eabdb
+# %% ../nbs/05a_ui.ipynb #ba631eeb
 _MARKS = '\ue000', '\ue001'
 
 def marked(
@@ -83,7 +121,7 @@ def marked(
     said = str(escape(mark_terms(bare, query, *_MARKS)))
     return Markup(said.replace(_MARKS[0], '<mark>').replace(_MARKS[1], '</mark>'))
 
-# %% ../nbs/05a_ui.ipynb #be3b19ce
+# %% ../nbs/05a_ui.ipynb #2cb0479d
 def place(
     hit: dict,  # with start, end: characters, or None where the collection does not say
     spans: list[tuple[int, int]],  # start and end of every chunk of its document
@@ -94,7 +132,7 @@ def place(
     return dict(nth=1 + sum(s < hit['start'] for s, _ in spans), of=len(spans), left=round(100 * hit['start'] / size, 1),
                 width=round(100 * (hit['end'] - hit['start']) / size, 1))
 
-# %% ../nbs/05a_ui.ipynb #fc63791e
+# %% ../nbs/05a_ui.ipynb #315a65a6
 def movement(
     base: dict[str, int],  # chunk id -> rank by the base, as deep as was looked
     tuned: dict[str, int],  # the same by the tuned model
@@ -106,7 +144,7 @@ def movement(
     for r in rows: r['moved'] = r['base'] - r['tuned'] if r['base'] and r['tuned'] else None
     return sorted(rows, key=lambda r: (r['tuned'] or np.inf, r['base'] or np.inf))
 
-# %% ../nbs/05a_ui.ipynb #4b12376d
+# %% ../nbs/05a_ui.ipynb #56f106d1
 def _move(was: int | None, now: int | None, depth: int, language: str) -> tuple[str, str]:
     "Sign and words of a move."
     if was is None: return '✦', say('new', language, depth=depth)
@@ -114,7 +152,7 @@ def _move(was: int | None, now: int | None, depth: int, language: str) -> tuple[
     if was == now: return '=', say('same', language)
     return ('▲', say('up', language, n=was - now)) if was > now else ('▼', say('down', language, n=now - was))
 
-# %% ../nbs/05a_ui.ipynb #ca14de79
+# %% ../nbs/05a_ui.ipynb #84cfe6b8
 _ENV = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 _COLUMN = '''<section class="ke-column"><h3>{{ say(c.name) }}</h3>
 <p class="ke-quiet">{{ c.collection }}{% if c.ms is defined %} · {{ '%.0f'|format(c.ms) }} ms{% endif %}</p>
@@ -151,7 +189,7 @@ def column_html(
             for h in column.get('hits') or []]
     return _fill(_COLUMN, language, c=column | dict(hits=hits))
 
-# %% ../nbs/05a_ui.ipynb #86d16950
+# %% ../nbs/05a_ui.ipynb #e6b60cfe
 _MOVED = '''<section><h3>{{ say('moved') }}</h3>{% if apart %}<p>{{ say('other_chunks') }}</p>{% else %}
 <div class="ke-wide" tabindex="0" role="region" aria-label="{{ say('moved') }}"><table><thead><tr>
 {% for k in ('chunk', 'rank_base', 'rank_tuned', 'move') %}<th scope="col">{{ say(k) }}</th>{% endfor %}</tr></thead>
@@ -169,15 +207,17 @@ def moved_html(
 ) -> Markup:  # HTML
     "Which chunks moved, and how far."
     texts = base['texts'] | tuned['texts']
-    rows = [r | dict(text=_short(texts[r['id']]), move=_move(r['base'], r['tuned'], depth, language)) for r in movement(base['ranks'], tuned['ranks'], top_k)]
-    return _fill(_MOVED, language, rows=rows, apart=bool(base['ranks'] and tuned['ranks'] and not set(base['ranks']) & set(tuned['ranks'])))
+    ranks = base['ranks'], tuned['ranks']
+    rows = [r | dict(text=_short(texts[r['id']]), move=_move(r['base'], r['tuned'], depth, language)) for r in movement(*ranks, top_k)]
+    return _fill(_MOVED, language, rows=rows, apart=bool(ranks[0] and ranks[1] and not set(ranks[0]) & set(ranks[1])))
 
-# %% ../nbs/05a_ui.ipynb #96f23e86
+# %% ../nbs/05a_ui.ipynb #1ce545b7
 _JUDGED = '''<section><h3>{{ say('judge') }}</h3><p><b class="ke-win">{{ say('winner') }}: {{ say(winner) }}</b>
 <span class="ke-quiet">{{ j.evaluation_model }}</span></p>
-<div class="ke-wide"><table><thead><tr><th scope="col">{{ say('rank') }}</th><th scope="col">{{ say('base') }}</th><th scope="col">{{ say('tuned') }}</th></tr></thead><tbody>
-{% for r in rows %}<tr><th scope="row">{{ r[0] }}</th>{% for v in r[1:] %}<td class="ke-n">{{ v }}</td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
-<p class="ke-quiet">{{ say('judge_note') }}</p></section>'''
+<div class="ke-wide"><table><thead><tr>{% for k in ('rank', 'base', 'tuned') %}<th scope="col">{{ say(k) }}</th>
+{% endfor %}</tr></thead><tbody>
+{% for r in rows %}<tr><th scope="row">{{ r[0] }}</th>{% for v in r[1:] %}<td class="ke-n">{{ v }}</td>{% endfor %}</tr>
+{% endfor %}</tbody></table></div><p class="ke-quiet">{{ say('judge_note') }}</p></section>'''
 _SIDE = dict(original='base', finetuned='tuned', tie='tie')
 
 def judged_html(
@@ -190,9 +230,9 @@ def judged_html(
     rows.append((say('mean', language), *(f"{row[s]['avg_similarity']:.3f}" for s in ('original', 'finetuned'))))
     return _fill(_JUDGED, language, j=row, rows=rows, winner=_SIDE[row['winner']])
 
-# %% ../nbs/05a_ui.ipynb #07e2eaca
+# %% ../nbs/05a_ui.ipynb #48808d9e
 def answer_html(
-    answer: dict | None,  # what `Desk.ask` gives; None before the first question
+    answer: dict | None,  # what `ask` gives; None before the first question
     language: str = 'ko',  # of the page
 ) -> Markup:  # HTML
     "All that a question brought."
@@ -203,12 +243,14 @@ def answer_html(
     said = [column_html(c, answer['query'], language, before if c['name'] != 'base' else None, depth) for c in answer['columns']]
     parts = [Markup('<p class="ke-asked">{}</p><div class="ke-columns">{}</div><p class="ke-quiet">{}</p>').format(
         answer['query'], Markup().join(said), say('scores_note', language))]
-    if all('ranks' in by.get(s, ()) for s in ('base', 'tuned')): parts.append(moved_html(by['base'], by['tuned'], answer['top_k'], depth, language))
+    if all('ranks' in by.get(s, ()) for s in ('base', 'tuned')):
+        parts.append(moved_html(by['base'], by['tuned'], answer['top_k'], depth, language))
     if 'judged' in answer: parts.append(judged_html(answer['judged'], language))
-    if 'judge_error' in answer: parts.append(Markup('<h3>{}</h3>').format(say('judge', language)) + trouble(answer['judge_error'], language))
+    if 'judge_error' in answer:
+        parts.append(Markup('<section><h3>{}</h3>{}</section>').format(say('judge', language), trouble(answer['judge_error'], language)))
     return Markup().join(parts)
 
-# %% ../nbs/05a_ui.ipynb #3e37f1a4
+# %% ../nbs/05a_ui.ipynb #9ec2bc90
 def best_and_worst(
     result: dict,  # as `read_results` gives it
     n: int = 10,  # questions of each
@@ -231,17 +273,23 @@ def verdict(
     return (f"{say(c['verdict'])}: NDCG@10 {r['base'][PRIMARY]:.3f} → {r['tuned'][PRIMARY]:.3f} ({c['difference']:+.3f}{around}), "
             f"{say('sizes', groups=result['n_groups'], n=result['n_queries'])}.")
 
-# %% ../nbs/05a_ui.ipynb #2c0bc819
-_REPORT = '''<section><p class="ke-verdict">{{ verdict }}</p>{% if guard %}<p>{{ guard }}</p>{% endif %}{% for line in more %}<p lang="en">{{ line }}</p>{% endfor %}
+# %% ../nbs/05a_ui.ipynb #6fdb6d8f
+_REPORT = '''<section><p class="ke-verdict">{{ verdict }}</p>{% if guard %}<p>{{ guard }}</p>{% endif %}
+{% for line in more %}<p lang="en">{{ line }}</p>{% endfor %}
 <h3>{{ say('systems_table') }}</h3><div class="ke-wide" tabindex="0" role="region" aria-label="{{ say('systems_table') }}"><table>
 <thead><tr><td></td>{% for c in table.columns %}<th scope="col">{{ c }}</th>{% endfor %}</tr></thead><tbody>
-{% for row in table.itertuples() %}<tr><th scope="row">{{ row[0] }}</th>{% for v in row[1:] %}<td class="ke-n">{{ v }}</td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
-{% if picture %}<div class="ke-wide" tabindex="0" role="region" aria-label="{{ say('picture') }}"><img alt="{{ say('picture') }}" src="data:image/png;base64,{{ picture }}"></div>{% endif %}
+{% for row in table.itertuples() %}<tr><th scope="row">{{ row[0] }}</th>{% for v in row[1:] %}<td class="ke-n">{{ v }}</td>{% endfor %}</tr>
+{% endfor %}</tbody></table></div>
+{% if picture %}<div class="ke-wide" tabindex="0" role="region" aria-label="{{ say('picture') }}">
+<img alt="{{ say('picture') }}" src="data:image/png;base64,{{ picture }}"></div>{% endif %}
 {% for name, rows in moved.items() if rows %}<h3>{{ say(name) }}</h3><ul class="ke-questions">{% for r in rows %}
 <li><p>{{ r.query }} <span class="ke-move">{{ '%.2f'|format(r.base) }} → {{ '%.2f'|format(r.tuned) }}</span></p>
-{% if r.flip %}<details><summary>{{ say('both_lists') }}{% if r.flip.answer %} ({{ say('answer') }}: {{ r.flip.answer }}){% endif %}</summary><div class="ke-columns">
+{% if r.flip %}<details>
+<summary>{{ say('both_lists') }}{% if r.flip.answer %} ({{ say('answer') }}: {{ r.flip.answer }}){% endif %}</summary>
+<div class="ke-columns">
 {% for s, hits in r.flip.hits.items() %}<div class="ke-column"><h4>{{ say(s) if s in ('base', 'tuned') else s }}</h4>
-<ol>{% for h in hits %}<li{% if h.right %} class="ke-right"{% endif %}>{% if h.right %}✓ {% endif %}{{ h.text }}</li>{% endfor %}</ol></div>{% endfor %}
+<ol>{% for h in hits %}<li{% if h.right %} class="ke-right"{% endif %}>{% if h.right %}✓ {% endif %}{{ h.text }}</li>{% endfor %}</ol></div>
+{% endfor %}
 </div></details>{% endif %}</li>{% endfor %}</ul>{% endfor %}</section>'''
 
 def _guarded(result: dict, language: str) -> str:
@@ -264,7 +312,7 @@ def report_html(
                  more=list(filter(None, (f(result) for f in (cut_line, judge_line, hybrid_line)))),
                  picture=base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else None)
 
-# %% ../nbs/05a_ui.ipynb #319171d4
+# %% ../nbs/05a_ui.ipynb #cc7a621b
 def example_queries(
     report: str | Path | None = None,  # evaluation_results.json or its folder
     n: int = 6,  # at most so many
@@ -277,7 +325,7 @@ def example_queries(
     picked = [r['query'] for rows in told.values() for r in rows] + [r['query'] for r in result['per_query']]
     return list(dict.fromkeys(picked))[:n]
 
-# %% ../nbs/05a_ui.ipynb #fea8a970
+# %% ../nbs/05a_ui.ipynb #62b1e282
 def join_chunks(
     chunks: list[tuple[int | None, int | None, str]],  # start, end, text; the text may have a title before it
 ) -> str:  # the document; blanks between chunks, which nobody kept, are one blank or a line's end
@@ -289,7 +337,7 @@ def join_chunks(
         out += (' ' if gap == 1 else '\n' * gap) + text[len(text) - (end - start):][max(0, -gap):]
     return out
 
-# %% ../nbs/05a_ui.ipynb #734a7cbc
+# %% ../nbs/05a_ui.ipynb #2bc021b6
 logger = logging.getLogger('korembed')
 SYSTEMS = dict(base='dense', tuned='dense', bm25='bm25', hybrid='hybrid')
 DEPTH = 50   # ranks that are looked at for what moved
@@ -321,7 +369,7 @@ class Desk:
         if name not in self._open: self._open[name] = Searcher(None, name, self.db_path, device=self.device)
         return self._open[name]
 
-# %% ../nbs/05a_ui.ipynb #f73cd84f
+# %% ../nbs/05a_ui.ipynb #342e2a24
 def _spans(desk: Desk, searcher: Searcher, source: str) -> list[tuple[int, int]]:
     "Start and end of the chunks of a document, remembered as long as the collection stays what it is."
     key = searcher.name, source, searcher.note.get('contents')
@@ -347,7 +395,7 @@ def _column(desk: Desk, name: str, collection: str, query: str, top_k: int) -> d
         return column | dict(hits=shown) | (known if name in ('base', 'tuned') else {})
     except Exception as e: return column | dict(error=_in_words(e))
 
-# %% ../nbs/05a_ui.ipynb #a14fb5b1
+# %% ../nbs/05a_ui.ipynb #7f135b1f
 def ask(
     desk: Desk,  # what is asked
     query: str,  # the question
@@ -362,8 +410,9 @@ def ask(
         as_queries(query)
         if not systems: raise InputError('no search is chosen; choose at least one')
     except InputError as e: return dict(error=str(e))
-    with desk._lock: columns = [_column(desk, s, base if s == 'base' else tuned, query.strip(), int(top_k)) for s in SYSTEMS if s in systems]
-    answer = dict(query=query.strip(), top_k=int(top_k), depth=max(DEPTH, int(top_k)), columns=columns)
+    query, top_k = query.strip(), int(top_k)
+    with desk._lock: columns = [_column(desk, s, base if s == 'base' else tuned, query, top_k) for s in SYSTEMS if s in systems]
+    answer = dict(query=query, top_k=top_k, depth=max(DEPTH, top_k), columns=columns)
     if not judged: return answer
     try: return answer | dict(judged=_judge_one(desk, answer))
     except Exception as e: return answer | dict(judge_error=_in_words(e))
@@ -379,7 +428,7 @@ def _judge_one(desk: Desk, answer: dict) -> dict:
     as_hits = lambda rows: pd.DataFrame(rows, columns='query_id rank doc_id score text source'.split())
     with desk._judging: return judge(as_hits(sides['base']), as_hits(sides['tuned']), _who(desk), {'0': answer['query']})['per_query'][0]
 
-# %% ../nbs/05a_ui.ipynb #0a5502c6
+# %% ../nbs/05a_ui.ipynb #ed87f229
 MOST = 500   # questions that the judge takes at once
 
 def judge_many(
@@ -393,7 +442,7 @@ def judge_many(
     asked = {str(i): line.strip() for i, line in enumerate(filter(str.strip, questions.splitlines()))}
     try:
         if not asked: raise InputError('judge: no questions; write one on each line')
-        if len(asked) > MOST: raise InputError(f'judge: {len(asked)} questions; at most {MOST} here, korembed judge --queries takes any number')
+        if len(asked) > MOST: raise InputError(f'judge: {len(asked)} questions, at most {MOST} here; korembed judge takes any number')
         who, found = _who(desk), ([], [])
         for i, (q, text) in enumerate(asked.items(), 1):
             with desk._lock:
@@ -402,13 +451,16 @@ def judge_many(
         with desk._judging: return judge(*map(pd.concat, found), who, asked)
     except Exception as e: return dict(error=_in_words(e))
 
-# %% ../nbs/05a_ui.ipynb #f33acdcb
-_VERDICTS = '''<section><p class="ke-verdict">{{ say('tuned') }} {{ n.finetuned }} : {{ n.original }} {{ say('base') }} · {{ say('tie') }} {{ n.tie }}</p>
-<p>{{ summed }}</p><p class="ke-quiet">{{ who }}{% if ledger %} · <span lang="en">{{ ledger }}</span>{% endif %}<br>{{ say('judge_note') }}</p>
+# %% ../nbs/05a_ui.ipynb #8e1df3ad
+_VERDICTS = '''<section>
+<p class="ke-verdict">{{ say('tuned') }} {{ n.finetuned }} : {{ n.original }} {{ say('base') }} · {{ say('tie') }} {{ n.tie }}</p>
+<p>{{ summed }}</p>
+<p class="ke-quiet">{{ who }}{% if ledger %} · <span lang="en">{{ ledger }}</span>{% endif %}<br>{{ say('judge_note') }}</p>
 <div class="ke-wide" tabindex="0" role="region" aria-label="{{ say('judge') }}"><table><thead><tr>
 {% for k in ('query', 'base', 'tuned', 'winner') %}<th scope="col">{{ say(k) }}</th>{% endfor %}</tr></thead><tbody>
 {% for r in rows %}<tr><td>{{ r.query }}</td><td class="ke-n">{{ '%.3f'|format(r.original.avg_similarity) }}</td>
-<td class="ke-n">{{ '%.3f'|format(r.finetuned.avg_similarity) }}</td><td>{{ say(side[r.winner]) }}</td></tr>{% endfor %}</tbody></table></div></section>'''
+<td class="ke-n">{{ '%.3f'|format(r.finetuned.avg_similarity) }}</td><td>{{ say(side[r.winner]) }}</td></tr>{% endfor %}
+</tbody></table></div></section>'''
 
 def verdicts_html(
     result: dict | None,  # what `judge_many` gives; None before it was asked
@@ -423,7 +475,7 @@ def verdicts_html(
     return _fill(_VERDICTS, language, n=s['wins'], summed=summed, who=result['evaluation_model'], rows=result['per_query'], side=_SIDE,
                  ledger=ledger_line(result['ledger']) if result['ledger'] else '')
 
-# %% ../nbs/05a_ui.ipynb #22bb20cc
+# %% ../nbs/05a_ui.ipynb #c4f89fe1
 SHOWN = 200_000   # characters of a document
 _TEXT = '''{% if not text %}<p>{{ say('no_documents') }}</p>{% else %}<p class="ke-quiet">{{ say('chunks', n=n, size=size) }}
 {% if size > shown %} {{ say('cut_text', n=shown) }}{% endif %}</p><div class="ke-document">{{ text[:shown] }}</div>{% endif %}'''
@@ -451,36 +503,57 @@ def text_html(
     except Exception as e: return trouble(_in_words(e), language)
     return _fill(_TEXT, language, text=text, n=len(kept['ids']), size=len(text), shown=SHOWN)
 
-# %% ../nbs/05a_ui.ipynb #76525e1d
+# %% ../nbs/05a_ui.ipynb #bb0c12b1
 _FONTS = ['Noto Sans KR', 'Apple SD Gothic Neo', 'Malgun Gothic', 'NanumGothic', 'sans-serif']
 _CSS = '''
 .gradio-container main{width:100%;max-width:86rem;margin:0 auto}
+#search{align-self:flex-end;margin-bottom:.4rem}
+#language{align-self:center}
+.tab-container button.selected{color:var(--body-text-color)!important;font-weight:600}
 .ke-columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,16rem),1fr));gap:1rem}
-.ke-column{min-width:0}.ke-column h3,section h3{font-size:1.05rem;margin:.6rem 0 .1rem;font-weight:600}
-.ke-hits{list-style:none;margin:0;padding:0}.ke-hits li{border-top:1px solid var(--border-color-primary);padding:.5rem 0;margin:0}
-.ke-hits li p{display:block;margin:.1rem 0}.ke-hits li p.ke-head{display:flex;flex-wrap:wrap;gap:.1rem .7rem;align-items:baseline}.ke-head b{font-size:1.1rem}
-.ke-text,.ke-document,.ke-asked,td,li{overflow-wrap:anywhere;unicode-bidi:isolate}.ke-text{line-height:1.6;white-space:pre-line}.ke-text,.ke-quiet,.ke-document,.ke-wide th{word-break:keep-all}
+.ke-column{min-width:0}
+section{margin-top:1rem}
+.ke-column h3,section h3{font-size:1.05rem;margin:.6rem 0 .1rem;font-weight:600}
+.ke-asked{font-size:1.15rem;font-weight:600;margin:.4rem 0}
+.ke-hits{list-style:none;margin:0;padding:0}
+.ke-hits li{border-top:1px solid var(--border-color-primary);padding:.5rem 0;margin:0}
+.ke-hits li p{display:block;margin:.1rem 0}
+.ke-hits li p.ke-head{display:flex;flex-wrap:wrap;gap:.1rem .7rem;align-items:baseline}
+.ke-head b{font-size:1.1rem}
+.ke-text,.ke-document,.ke-asked,.ke-error,.ke-quiet,td,li{overflow-wrap:anywhere;unicode-bidi:isolate}
+.ke-text,.ke-document,.ke-quiet,.ke-wide th{word-break:keep-all}
+.ke-text{line-height:1.6;white-space:pre-line}
 .ke-document{white-space:pre-wrap;line-height:1.7;max-width:46rem}
-.ke-quiet{color:var(--body-text-color-subdued);font-size:.85rem;overflow-wrap:anywhere}.ke-asked{font-size:1.15rem;font-weight:600;margin:.4rem 0}
-.ke-move{white-space:nowrap;font-size:.85rem}#search{align-self:flex-end;margin-bottom:.4rem}#language{align-self:center}
-.tab-container button.selected{color:var(--body-text-color)!important;font-weight:600}.ke-columns mark,.ke-columns mark *{background:#ffe58a;color:#1c2733;border-radius:2px}
-.ke-bar{display:block;position:relative;height:4px;background:var(--border-color-primary);margin-top:.3rem;border-radius:2px;overflow:hidden}
+.ke-quiet{color:var(--body-text-color-subdued);font-size:.85rem}
+.ke-move{white-space:nowrap;font-size:.85rem}
+.ke-columns mark,.ke-columns mark *{background:#ffe58a;color:#1c2733;border-radius:2px}
+.ke-bar{display:block;position:relative;height:4px;margin-top:.3rem;border-radius:2px;background:var(--border-color-primary)}
 .ke-bar i{position:absolute;top:0;bottom:0;min-width:3px;background:#2f6f9f}
-.ke-wide{overflow-x:auto}.ke-wide table{border:0;border-collapse:collapse;font-size:.9rem}.ke-wide table tr{border:0}
-.ke-wide table td,.ke-wide table th{padding:.3rem .6rem;border:0;border-bottom:1px solid var(--border-color-primary);text-align:left;vertical-align:top}
-.ke-wide table td:first-child{min-width:13rem}.ke-wide table th{white-space:nowrap}
-.ke-wide table td.ke-n{text-align:right;white-space:nowrap;min-width:0}.ke-wide img{min-width:34rem;max-width:64rem;background:#fff}
-.ke-error{border-left:4px solid #b3361b;padding:.4rem .8rem;background:var(--background-fill-secondary);overflow-wrap:anywhere}
-.ke-verdict{border-left:4px solid #2f6f9f;padding:.3rem .8rem;font-weight:600}.ke-win{font-weight:600}
-.ke-questions{padding-left:1rem}.ke-questions summary{cursor:pointer}.ke-right{font-weight:600}
+.ke-wide{overflow-x:auto}
+.ke-wide img{min-width:34rem;max-width:64rem;background:#fff}
+.ke-wide table{border:0;border-collapse:collapse;font-size:.9rem}
+.ke-wide table tr{border:0}
+.ke-wide table td,.ke-wide table th{padding:.3rem .6rem;border:0;border-bottom:1px solid var(--border-color-primary);text-align:left}
+.ke-wide table th{white-space:nowrap}
+.ke-wide table td:first-child{min-width:13rem}
+.ke-wide table td.ke-n{text-align:right;white-space:nowrap;min-width:0}
+.ke-error{border-left:4px solid #b3361b;padding:.4rem .8rem;background:var(--background-fill-secondary)}
+.ke-verdict{border-left:4px solid #2f6f9f;padding:.3rem .8rem;font-weight:600}
+.ke-win,.ke-right{font-weight:600}
+.ke-questions{padding-left:1rem}
+.ke-questions summary{cursor:pointer}
 '''
-_COLOURS = dict(body_text_color_subdued='*neutral_600', body_text_color_subdued_dark='*neutral_300', block_title_text_color='*neutral_700',
-                block_title_text_color_dark='*neutral_200', block_label_text_color='*neutral_700', block_label_text_color_dark='*neutral_200',
-                input_placeholder_color='*neutral_500', input_placeholder_color_dark='*neutral_400', button_primary_background_fill='*primary_700',
-                button_primary_background_fill_dark='*primary_700', button_primary_background_fill_hover='*primary_800',
-                button_primary_background_fill_hover_dark='*primary_800')   # each at least 4.5 to 1
-_POLICY = (b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-           b"font-src 'self' data:; connect-src 'self'; object-src 'none'; frame-ancestors 'self'; base-uri 'self'; form-action 'self'")
+# each at least 4.5 to 1 on what lies behind it
+_COLOURS = dict(body_text_color_subdued='*neutral_600', block_title_text_color='*neutral_700', block_label_text_color='*neutral_700',
+                input_placeholder_color='*neutral_500', button_primary_background_fill='*primary_700',
+                button_primary_background_fill_hover='*primary_800')
+_COLOURS |= dict(body_text_color_subdued_dark='*neutral_300', block_title_text_color_dark='*neutral_200',
+                 block_label_text_color_dark='*neutral_200', input_placeholder_color_dark='*neutral_400',
+                 button_primary_background_fill_dark='*primary_700',
+                 button_primary_background_fill_hover_dark='*primary_800')
+_POLICY = (b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+           b"img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; object-src 'none'; frame-ancestors 'self'; "
+           b"base-uri 'self'; form-action 'self'")
 
 class _OwnAddressOnly:
     "Every answer tells the browser to load nothing from elsewhere."
@@ -488,7 +561,8 @@ class _OwnAddressOnly:
 
     async def __call__(self, scope, receive, send) -> None:
         async def sent(message):
-            if message['type'] == 'http.response.start': message['headers'] = [*message['headers'], (b'content-security-policy', _POLICY)]
+            if message['type'] == 'http.response.start':
+                message['headers'] = [*message['headers'], (b'content-security-policy', _POLICY)]
             await send(message)
         await self.app(scope, receive, sent)
 
@@ -499,7 +573,7 @@ def _gradio():
     except ModuleNotFoundError as e: raise InputError(f"ui: the page needs gradio ({e}); type: pip install 'korembed[ui]'") from None
     return gradio
 
-# %% ../nbs/05a_ui.ipynb #fa5fb6cb
+# %% ../nbs/05a_ui.ipynb #085d1cd5
 _SET_LANGUAGE = """(chosen) => {const korean = chosen !== 'English'; document.documentElement.lang = korean ? 'ko' : 'en';
 document.title = korean ? %s : %s;}""" % tuple(json.dumps(w, ensure_ascii=False) for w in _WORDS['title'])
 _ON_LOAD = """() => {document.documentElement.lang = 'ko';
@@ -511,21 +585,23 @@ def _search_tab(gr, desk: Desk, queries: list[str], top_k: int, free: bool) -> d
     "Its components by name."
     p = {}
     with gr.Row():
-        p['query'] = gr.Textbox(label=say('query'), placeholder=say('hint'), max_lines=3, max_length=2000, scale=5, min_width=280, elem_id='query')
+        p['query'] = gr.Textbox(label=say('query'), placeholder=say('hint'), max_lines=3, max_length=2000, scale=5, min_width=280,
+                                elem_id='query')
         p['search'] = gr.Button(say('search'), variant='primary', scale=1, min_width=140, elem_id='search')
-    p['examples'] = gr.Dataset(components=[gr.Textbox(visible=False)], samples=[[q] for q in queries], label=say('examples'), elem_id='examples')
+    p['examples'] = gr.Dataset(components=[gr.Textbox(visible=False)], samples=[[q] for q in queries], label=say('examples'),
+                               elem_id='examples')
     with gr.Accordion(say('settings'), open=False) as p['settings']:
         with gr.Row():
             p['systems'] = gr.CheckboxGroup(_choices('ko'), value=list(SYSTEMS), label=say('systems'), elem_id='systems')
             p['top_k'] = gr.Slider(1, max(20, top_k), top_k, step=1, label=say('top_k'), elem_id='top_k')
         with gr.Row():
-            p['base_collection'] = gr.Dropdown(desk.collections(), value=ORIGINAL, label=say('base_collection'), elem_id='base_collection')
-            p['tuned_collection'] = gr.Dropdown(desk.collections(), value=FINETUNED, label=say('tuned_collection'), elem_id='tuned_collection')
+            for key, name in (('base_collection', ORIGINAL), ('tuned_collection', FINETUNED)):
+                p[key] = gr.Dropdown(desk.collections(), value=name, label=say(key), elem_id=key)
         p['judged'] = gr.Checkbox(free, label=say('judged'), elem_id='judged')
     p['answer'] = gr.HTML(elem_id='answer')
     return p
 
-# %% ../nbs/05a_ui.ipynb #4ca48c70
+# %% ../nbs/05a_ui.ipynb #dc75b657
 def _judge_tab(gr, queries: list[str], free: bool) -> dict:
     p = dict(judge_lead=gr.HTML(_lead('judge_lead')), judge_costs=gr.HTML(_lead('judge_costs'), visible=not free, elem_id='judge_costs'))
     p['questions'] = gr.Textbox('\n'.join(queries), label=say('questions'), lines=6, max_lines=12, elem_id='questions')
@@ -542,12 +618,13 @@ def _text_tab(gr, desk: Desk) -> dict:
     p['text'] = gr.HTML(elem_id='text')
     return p
 
-# %% ../nbs/05a_ui.ipynb #fb29e3cc
+# %% ../nbs/05a_ui.ipynb #13d8a1cd
 _LABELLED = 'query examples settings systems top_k base_collection tuned_collection judged questions text_collection document'.split()
 
 def _in_language(gr, language: str) -> dict:
     "What the switch changes, by component."
-    changes = {k: gr.update(label=say(k, language)) for k in _LABELLED} | {k: gr.update(value=say(k, language)) for k in ('search', 'judge_all')}
+    changes = {k: gr.update(label=say(k, language)) for k in _LABELLED}
+    changes |= {k: gr.update(value=say(k, language)) for k in ('search', 'judge_all')}
     changes |= {f'{k}_tab': gr.update(label=say(f'{k}_tab', language)) for k in ('search', 'judge', 'report', 'text')}
     changes['query'] = gr.update(label=say('query', language), placeholder=say('hint', language))
     changes['systems'] = gr.update(label=say('systems', language), choices=_choices(language))
@@ -576,11 +653,11 @@ def page(
         with gr.Tab(say('report_tab')) as p['report_tab']: p['report'] = gr.HTML(partial(report_html, report), elem_id='report')
         with gr.Tab(say('text_tab')) as p['text_tab']: p |= _text_tab(gr, desk)
         _connect(gr, desk, report, p, language, answer, judged)
-        choosers = [p[k] for k in ('base_collection', 'tuned_collection', 'text_collection')]
-        blocks.load(lambda: [gr.update(choices=desk.collections())] * 3, None, choosers, api_visibility='private', show_progress='hidden')   # as they are now
+        choosers = [p[k] for k in ('base_collection', 'tuned_collection', 'text_collection')]   # as they are when somebody comes
+        blocks.load(lambda: [gr.update(choices=desk.collections())] * 3, None, choosers, api_visibility='private', show_progress='hidden')
     return blocks
 
-# %% ../nbs/05a_ui.ipynb #070f8fbf
+# %% ../nbs/05a_ui.ipynb #038f459c
 def _connect(gr, desk: Desk, report: str | Path | None, p: dict, language, answer, judged) -> None:
     "What happens when."
     def on_ask(query, top_k, systems, base, tuned, asked_judge, chosen):
@@ -593,8 +670,8 @@ def _connect(gr, desk: Desk, report: str | Path | None, p: dict, language, answe
         return found, verdicts_html(found, LANGUAGES[chosen])
     def on_language(chosen, kept, verdicts, collection, source):
         code = LANGUAGES[chosen]
-        new = _in_language(gr, code) | dict(answer=answer_html(kept, code), verdicts=verdicts_html(verdicts, code), report=report_html(report, code),
-                                            text=text_html(desk, collection, source, code))
+        new = _in_language(gr, code) | dict(answer=answer_html(kept, code), verdicts=verdicts_html(verdicts, code),
+                                            report=report_html(report, code), text=text_html(desk, collection, source, code))
         return [new[k] for k in switched]
     def on_collection(collection):
         names = documents(desk, collection)
@@ -605,15 +682,15 @@ def _connect(gr, desk: Desk, report: str | Path | None, p: dict, language, answe
                  outputs=[answer, p['answer']], **hidden)
     p['query'].submit(**asked); p['search'].click(**asked)
     p['examples'].click(lambda row: row[0], p['examples'], p['query'], **hidden).then(**asked)
-    p['judge_all'].click(on_judge, [*(p[k] for k in 'questions top_k base_collection tuned_collection'.split()), language], [judged, p['verdicts']],
-                         api_visibility='private')
+    p['judge_all'].click(on_judge, [*(p[k] for k in 'questions top_k base_collection tuned_collection'.split()), language],
+                         [judged, p['verdicts']], api_visibility='private')
     switched = [k for k in p if k in _in_language(gr, 'ko')] + ['answer', 'verdicts', 'report', 'text']
     language.change(on_language, [language, answer, judged, p['text_collection'], p['document']], [p[k] for k in switched], **hidden)
     language.change(None, language, None, js=_SET_LANGUAGE, api_visibility='private')
     p['text_collection'].change(on_collection, p['text_collection'], p['document'], **hidden)
     gr.on([p['document'].change, p['text_tab'].select], on_text, [p['text_collection'], p['document'], language], p['text'], **hidden)
 
-# %% ../nbs/05a_ui.ipynb #58cad163
+# %% ../nbs/05a_ui.ipynb #2ac73fdf
 def _credentials(auth: str | None) -> tuple[str, str] | None:
     "USER:PASSWORD in two. Raises InputError."
     if auth is None: return None
@@ -654,7 +731,7 @@ def open_page(
     _warn(host, auth)
     return _launch(gr, page(Desk(db_path, judge, device, max_cost), report, None, top_k, _free(judge)), host, port, user)
 
-# %% ../nbs/05a_ui.ipynb #99cbd04a
+# %% ../nbs/05a_ui.ipynb #8162185b
 def _free(judge: str | None) -> bool:
     "Does the judge cost nothing?"
     return judge == 'lexical' or (judge or '').startswith('local:') or (judge is None and not openai_key())
@@ -666,8 +743,9 @@ def _launch(gr, blocks, host: str, port: int, user: tuple[str, str] | None):
     theme = gr.themes.Default(primary_hue='blue', neutral_hue='slate', font=_FONTS, font_mono=['monospace']).set(**_COLOURS)
     blocks.queue(default_concurrency_limit=16)
     try:
-        blocks.launch(server_name=f'[{host}]' if ':' in host else host, server_port=port, auth=user, share=False, prevent_thread_lock=True, quiet=True, inbrowser=False, theme=theme, css=_CSS,
-                      js=_ON_LOAD, footer_links=[], run_history=False, enable_monitoring=False, ssr_mode=False, mcp_server=False, pwa=False,
+        blocks.launch(server_name=f'[{host}]' if ':' in host else host, server_port=port, auth=user, share=False, prevent_thread_lock=True,
+                      quiet=True, inbrowser=False, theme=theme, css=_CSS, js=_ON_LOAD,
+                      footer_links=[], run_history=False, enable_monitoring=False, ssr_mode=False, mcp_server=False, pwa=False,
                       max_file_size='1kb', state_session_capacity=200, app_kwargs=dict(middleware=[Middleware(_OwnAddressOnly)]))
     except OSError as e: raise InputError(f'{host}, port {port}: cannot listen here ({e}); choose another --port or --host') from None
     return blocks

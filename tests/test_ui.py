@@ -1,5 +1,5 @@
 "The page in a real browser: one server, one browser, small collections, no network."
-import contextlib, json, os, re, shutil, signal, socket, subprocess, sys, threading, urllib.request
+import contextlib, json, os, re, shutil, socket, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import httpx, pytest
@@ -95,7 +95,8 @@ def search(tab, text: str) -> None:
 
 def columns(tab) -> dict[str, list[str]]:
     "Texts of the hits under each heading."
-    return {c.query_selector('h3').inner_text(): [h.inner_text() for h in c.query_selector_all('.ke-text')] for c in tab.query_selector_all('.ke-column')}
+    texts = lambda c: [h.inner_text() for h in c.query_selector_all('.ke-text')]
+    return {c.query_selector('h3').inner_text(): texts(c) for c in tab.query_selector_all('#answer .ke-column')}
 
 def test_search_shows_both_lists(opened, pictures):
     with opened() as tab:
@@ -111,6 +112,10 @@ def test_search_shows_both_lists(opened, pictures):
         assert '움직인 조각' in shown and '승자: ' in shown and 'lexical' in shown
         tab.screenshot(path=pictures/'search.png', full_page=True)
 
+def _shown(tab, name: str) -> list[str]:
+    tab.get_by_role('tab', name=name).click()
+    return tab.inner_text('body').splitlines()
+
 def test_language_is_switched(opened, pictures):
     with opened() as tab:
         search(tab, QUESTION)
@@ -120,11 +125,9 @@ def test_language_is_switched(opened, pictures):
         assert list(columns(tab).values()) == before   # not asked twice
         assert tab.title() == 'korembed: search compared' and tab.evaluate('document.documentElement.lang') == 'en'
         assert [t.inner_text() for t in tab.get_by_role('tab').all()] == ['Search', 'Judge', 'Report', 'Text']
-        left = re.sub(r'[\s\S]*?Settings', '', tab.inner_text('body'))
-        left = left.replace(QUESTION, '')
-        words = {ko for ko, en in ui._WORDS.values() if '{' not in ko}
-        for e in tab.query_selector_all('#answer h3, #answer th, #answer .ke-move'): assert not re.search('[가-힣]', e.inner_text()), e.inner_text()
-        assert not [w for w in words if w in left.splitlines()], left
+        for e in tab.query_selector_all('#answer h3, #answer thead th, #answer .ke-move'): assert not re.search('[가-힣]', e.inner_text())
+        left = [line.strip() for name in ('Search', 'Judge', 'Report', 'Text') for line in _shown(tab, name)]
+        assert not [w for w, _ in ui._WORDS.values() if w in left]
         tab.screenshot(path=pictures/'english.png', full_page=True)
         tab.get_by_label('한국어').check()
         tab.wait_for_function('() => document.querySelector("#answer h3")?.innerText === "원래 모델"')
@@ -193,11 +196,11 @@ def test_errors_are_shown_in_the_page(opened, home, monkeypatch, pictures):
         tab.screenshot(path=pictures/'errors.png', full_page=True)
         tab.get_by_label('튜닝한 모델의 컬렉션').click()
         tab.get_by_role('option', name=FINETUNED).click()
-        for wrong, words in ((InputError('openai: no key; set OPENAI_API_KEY'), 'set OPENAI_API_KEY'), (RuntimeError('the service burst'), 'RuntimeError: the service burst')):
+        for wrong in (InputError('openai: no key; set OPENAI_API_KEY'), RuntimeError('the service burst')):
             def fail(*args, wrong=wrong): raise wrong
             monkeypatch.setattr(ui, 'judge', fail)
-            search(tab, f'{words} {QUESTION}')
-            error(words)
+            search(tab, f'{wrong} {QUESTION}')
+            error(str(wrong))
             assert all(len(h) == 3 for h in columns(tab).values()) and 'Traceback' not in tab.inner_text('body')
         (home/FILE).rename(home/'away.json')
         try:
@@ -215,7 +218,7 @@ def test_keyboard_alone(opened):
                 if tab.evaluate('want => document.activeElement.matches(want) || !!document.activeElement.closest(want)', want): return
             pytest.fail(f'{want} is not reached with Tab')
         go_to('#query textarea')
-        assert tab.evaluate('() => {const s = getComputedStyle(document.activeElement); return s.outlineStyle !== "none" || s.boxShadow !== "none"}')
+        assert tab.evaluate('() => {const s = getComputedStyle(document.activeElement); return s.outlineStyle + s.boxShadow}') != 'nonenone'
         tab.keyboard.type('지구의 나이는?')
         tab.keyboard.press('Enter')
         tab.wait_for_function('() => document.querySelector("#answer .ke-asked")?.innerText === "지구의 나이는?"')
@@ -239,7 +242,8 @@ def test_narrow_dark_screen(opened, pictures):
     with opened(viewport=dict(width=390, height=844), color_scheme='dark') as tab:
         search(tab, QUESTION)
         boxes = [c.bounding_box() for c in tab.query_selector_all('#answer .ke-column')]
-        assert len({b['x'] for b in boxes}) == 1 and all(a['y'] + a['height'] <= b['y'] for a, b in zip(boxes, boxes[1:]))   # one under another
+        assert len({b['x'] for b in boxes}) == 1   # one under another
+        assert all(a['y'] + a['height'] <= b['y'] for a, b in zip(boxes, boxes[1:]))
         for name in ('검색', '심판', '평가', '본문'):
             tab.get_by_role('tab', name=name).click()
             assert tab.evaluate('document.documentElement.scrollWidth') <= 390, name
@@ -248,20 +252,22 @@ def test_narrow_dark_screen(opened, pictures):
 
 CONTRAST = '''() => {
 const numbers = c => {const m = c.match(/[\\d.]+/g).map(Number); return m.length < 4 ? [...m.slice(0, 3), 1] : m};
-const light = c => {const [r, g, b] = c.map(v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b};
+const linear = v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+const light = c => .2126 * linear(c[0]) + .7152 * linear(c[1]) + .0722 * linear(c[2]);
 const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3]));
 const behind = e => {const all = []; for (; e; e = e.parentElement) all.push(numbers(getComputedStyle(e).backgroundColor));
   return all.reverse().reduce((below, top) => over(top, below), [255, 255, 255])};
+const typed = 'textarea, input:not([type=radio]):not([type=checkbox]):not([type=range])';
 const low = [];
 for (const e of document.querySelectorAll('body *')) {
-  const own = [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) || (e.matches('textarea, input:not([type=radio]):not([type=checkbox]):not([type=range])') && e.value);
-  if (!own || !e.checkVisibility({opacityProperty: true, visibilityProperty: true}) || e.matches('script, style')) continue;
-  const s = getComputedStyle(e), b = behind(e), c = over(numbers(s.color), b), [x, y] = [light(c), light(b)].sort((a, b) => b - a);
-  const size = parseFloat(s.fontSize), large = size >= 24 || size >= 18.66 && s.fontWeight >= 700;
-  if ((x + .05) / (y + .05) < (large ? 3 : 4.5)) low.push([((x + .05) / (y + .05)).toFixed(2), e.className, (e.innerText || e.value).slice(0, 40)]);
+  const own = [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) || (e.matches(typed) && e.value);
+  if (!own || e.matches('script, style') || !e.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
+  const s = getComputedStyle(e), b = behind(e), [x, y] = [light(over(numbers(s.color), b)), light(b)].sort((a, b) => b - a);
+  const ratio = (x + .05) / (y + .05), size = parseFloat(s.fontSize), large = size >= 24 || size >= 18.66 && s.fontWeight >= 700;
+  if (ratio < (large ? 3 : 4.5)) low.push([ratio.toFixed(2), e.className, (e.innerText || e.value).slice(0, 40)]);
 } return low}'''
 NAMELESS = '''() => [...document.querySelectorAll('input, textarea, button, select')].filter(e => e.checkVisibility()
-&& !(e.labels?.length || e.getAttribute('aria-label') || e.getAttribute('aria-labelledby') || e.innerText?.trim() || e.title)).map(e => e.outerHTML.slice(0, 150))'''
+&& !(e.labels?.length || e.ariaLabel || e.getAttribute('aria-labelledby') || e.innerText?.trim() || e.title)).map(e => e.outerHTML)'''
 
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
 def test_labels_and_contrast(opened, scheme):
@@ -276,7 +282,8 @@ def test_labels_and_contrast(opened, scheme):
 
 def _join(served, question: str) -> str:
     "What the browser does to ask: the HTML of the answer."
-    function = next(d['id'] for d in served.config['dependencies'] if any(name == 'click' and served.blocks[i].elem_id == 'search' for i, name in d['targets']))
+    button = next(b._id for b in served.blocks.values() if b.elem_id == 'search')
+    function = next(d['id'] for d in served.config['dependencies'] if (button, 'click') in d['targets'])
     data = [question, 3, ['base', 'tuned', 'bm25', 'hybrid'], ORIGINAL, FINETUNED, True, '한국어']
     asked = dict(data=data, fn_index=function, session_hash=str(abs(hash(question))))
     with httpx.Client(base_url=served.local_url + 'gradio_api/', timeout=60) as client:
@@ -311,17 +318,19 @@ def test_gradio_is_asked_for_by_name(monkeypatch):
     monkeypatch.setitem(sys.modules, 'gradio', None)
     with pytest.raises(InputError, match=r"pip install 'korembed\[ui\]'"): ui.page(ui.Desk())
 
-def test_command_warns_asks_for_a_password_and_ends_quietly(home):
-    env = os.environ | dict(PYTHONIOENCODING='utf-8', KOREMBED_AUTH='me:secret', HTTP_PROXY='http://127.0.0.1:9', HTTPS_PROXY='http://127.0.0.1:9')
-    p = subprocess.Popen([sys.executable, '-m', 'korembed.cli', 'ui', '--db-path', home/'chroma_db', '--host', '0.0.0.0', '--port', '0', '--judge', 'lexical'],
-                         env=env, text=True, encoding='utf-8', stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    try:
-        line = p.stdout.readline()
-        assert line.startswith('Page: http://') and line.endswith('(Ctrl-C ends it)\n'), (line, p.stderr.read() if not line else '')
-        with pytest.raises(urllib.error.HTTPError) as e: urllib.request.urlopen(line.split()[1] + 'config', timeout=20)
-        assert e.value.code == 401
-        p.send_signal(signal.SIGINT)
-        out, err = p.communicate(timeout=20)
-        assert p.returncode == 0 and out == '' and 'secret' not in err, err
-        assert err.splitlines() == ['0.0.0.0: others on the network may open this page, and the password travels unencrypted'], err
-    finally: p.kill(); p.communicate()
+def test_command_warns_asks_for_a_password_and_ends_quietly(home, monkeypatch, caplog, capsys):
+    from korembed.cli import main
+    for name in ('NO_PROXY', 'no_proxy'): monkeypatch.delenv(name, raising=False)
+    for name in ('HTTP_PROXY', 'http_proxy'): monkeypatch.setenv(name, 'http://127.0.0.1:9')   # no such proxy
+    monkeypatch.setenv('KOREMBED_AUTH', 'me:secret')
+    codes, sleep = [], time.sleep
+    def wait(seconds: float) -> None:
+        if seconds < 60: return sleep(seconds)
+        codes.append(httpx.get(capsys.readouterr().out.split()[1] + 'config', trust_env=False).status_code)
+        raise KeyboardInterrupt   # as Ctrl-C does
+    monkeypatch.setattr(time, 'sleep', wait)
+    typed = ['ui', '--db-path', str(home/'chroma_db'), '--host', '0.0.0.0', '--port', '0', '--judge', 'lexical']
+    with pytest.raises(SystemExit) as ended: main(typed)
+    assert ended.value.code == 0 and codes == [401] and 'password travels unencrypted' in caplog.text and 'secret' not in caplog.text
+    out, err = capsys.readouterr()
+    assert 'Traceback' not in err and 'secret' not in out + err
