@@ -23,7 +23,7 @@ demo: .venv/ready ## The whole walk on the project's own data
 
 test: .venv/ready ## Every test that runs in minutes: notebooks, then tests/
 	$(QUIET) $(BIN)/python tools/test_notebooks.py
-	OMP_NUM_THREADS=1 $(QUIET) $(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not slow' tests
+	OMP_NUM_THREADS=1 $(QUIET) $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' tests
 
 test-slow: .venv/ready ## The tests that take longer
 	$(QUIET) $(BIN)/python -m pytest -q -m slow tests

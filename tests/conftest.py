@@ -32,10 +32,8 @@ def own(monkeypatch):
         return openai_client().with_options(timeout=timeout)
     return make
 
-LONG = ('test_demo_from_the_wheel_in_an_empty_folder', 'test_the_example_runs_as_it_is')
+# a file stays in one process, for what its tests share; those that take longest come first, so that none is left alone at the end
+LONG = [f'test_{name}.py' for name in 'wheel run indexing ui pipeline docs commands cli processes synthesis survival'.split()]
 
 def pytest_collection_modifyitems(items):
-    "One of the longest at the head of each half: two workers begin with them, and neither is left alone at the end."
-    long = [i for i in items if i.name in LONG]
-    rest = [i for i in items if i.name not in LONG]
-    items[:] = long[:1] + rest[:len(rest) // 2] + long[1:] + rest[len(rest) // 2:]
+    items.sort(key=lambda i: LONG.index(i.path.name) if i.path.name in LONG else len(LONG))
