@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, count
 from pathlib import Path
 from xml.etree import ElementTree
-from .text import InputError, clean_text, decode, html_to_text
+from .text import InputError, clean_text, decode, html_to_text, without_halves
 
 # %% ../nbs/01e_documents.ipynb #f511eb4d
 _zips = {'word/document.xml': 'docx', 'Contents/content.hpf': 'hwpx'}   # what only such an archive holds
@@ -158,6 +158,8 @@ def each_document(
             if not in_folder: raise
             logger.warning('left out: %s', e); continue
         for name, text in texts.items():
+            (name, _), (text, halves) = without_halves(name), without_halves(text)
+            if halves: logger.warning('%s: %d halves of characters replaced by U+FFFD', name, halves)
             free = (n for n in chain([name, f'{path.parent.name}/{name}'], (f'{name} ({i})' for i in count(2))) if n not in names)
             names.add(name := next(free))
             yield name, text

@@ -50,6 +50,15 @@ def unread(
     return qa.select(keep), sorted(met)
 
 # %% ../nbs/06_evaluation.ipynb #7f78d112
+def _known_setting(models: list[str]) -> str:
+    "Did the tuned models read other documents than those of a QA file?"
+    # not known where one does not say, or was tuned to search documents of its own
+    for m in map(Path, models[1:]):
+        folder = next((p for p in (m, m/'model') if (p/'trained_on.json').is_file()), None)
+        run = folder and next((f for f in (folder/'run.json', folder.parent/'run.json') if f.is_file()), None)
+        if not folder or run and json.loads(run.read_text(encoding='utf-8')).get('setting') == 'same-corpus': return 'not known'
+    return 'unseen'
+
 def _public(path: str | Path, keep: set[str]) -> RetrievalSet:
     exam = korquad_task(path)
     return exam._replace(queries={q: t for q, t in exam.queries.items() if q in keep})
@@ -74,7 +83,7 @@ def load_exam(
         if public: exam, unit = _public(data, set(qa['id'])), 'passage'
         else: exam = retrieval_set(qa, unit, chunk_size, chunk_overlap, documents, title_in_text)
         sizes = dict(chunk_size=chunk_size, chunk_overlap=chunk_overlap) if unit == 'chunk' else {}
-        return exam, dict(setting='unseen', unit=unit, **sizes, title_in_text=title_in_text, taken_out=len(out),
+        return exam, dict(setting=_known_setting(models), unit=unit, **sizes, title_in_text=title_in_text, taken_out=len(out),
                           held_out_articles=sorted(set(qa['title'])) if out else None,
                           articles={q: t for q, t in zip(qa['id'], qa['title']) if q in exam.queries},
                           answers={q: a for q, a in zip(qa['id'], qa['answer']) if q in exam.queries})

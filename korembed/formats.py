@@ -8,12 +8,12 @@ __all__ = ['NAMES', 'SCORED', 'FORMATS', 'place_answer', 'reject', 'make_row', '
            'is_beir', 'read_beir']
 
 # %% ../nbs/01g_formats.ipynb #93043ba2
-import csv, io, json, mmap, re, zipfile
+import csv, io, json, logging, mmap, re, zipfile
 from collections import Counter
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Callable, Iterator, NamedTuple, TypedDict
 import msgspec, xxhash
-from .text import InputError, decode, hash_text, html_to_text, nfc, read_text
+from .text import InputError, decode, hash_text, html_to_text, nfc, read_text, without_halves
 
 # %% ../nbs/01g_formats.ipynb #68aa7668
 def place_answer(
@@ -361,6 +361,15 @@ def _open(part: Part) -> bytes | mmap.mmap:
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as e:
         raise InputError(f'{part.name}: cannot be read ({e}); check the file') from None
 
+def _whole(rows: Iterator[dict], name: str) -> Iterator[dict]:
+    "Rows that a file can hold."
+    lost = 0
+    for row in rows:
+        mended = {k: without_halves(v) for k, v in row.items() if isinstance(v, str)}
+        lost += sum(n for _, n in mended.values())
+        yield row | {k: text for k, (text, _) in mended.items()}
+    if lost: logging.getLogger('korembed').warning('%s: %d halves of characters replaced by U+FFFD', name, lost)
+
 def read_part(
     part: Part,  # what to read
     format: str | None = None,  # one of FORMATS; None: by content
@@ -369,6 +378,7 @@ def read_part(
     "Read one part. Raises InputError."
     data = _open(part)
     found, rows = read_bytes_as(data, part.name, format, columns)
+    if re.search(rb'\\u[dD][89a-fA-F]', data): rows = _whole(rows, part.name)   # only escapes of JSON can bring them
     good, bad = [], []
     for r in rows: (bad if 'reason' in r else good).append(r)
     return Contents(part.name, found, xxhash.xxh3_128_hexdigest(data), good, bad)

@@ -23,7 +23,7 @@ from .data import document_title, read_qa, trained_with_titles, with_title
 from .model import Embedder, chunk_limit, count_tokens
 from .store import (FORMAT, check_maker, chroma_folder, collection_folders, enter_collection, in_plain_words, new_place,
                             on_server, open_client, open_collection, plain_note, read_note, space_of, swap_in, sweep, versions, write_note, writing)
-from .text import InputError, chunk_text, hash_text, read_text, replacing
+from .text import InputError, chunk_text, hash_text, read_text, replacing, without_halves
 
 # %% ../nbs/04_indexing.ipynb #5b9e921a
 logger = logging.getLogger('korembed')
@@ -55,6 +55,7 @@ def _name(*parts: str | int) -> str:
     return hashlib.sha256('\0'.join(map(str, parts)).encode()).hexdigest()[:16]
 
 def _chunk_rows(name: str, text: str, chunk_size: int, chunk_overlap: int, title_in_text: bool) -> Iterator[dict]:
+    name, text = without_halves(name)[0], without_halves(text)[0]   # those of a file are whole already
     head = with_title(document_title(name), '') if title_in_text else ''
     for c in chunk_text(text, chunk_size, chunk_overlap):
         yield dict(id=_name(name, c.start, c.text), source=name, start=c.start, end=c.end, text=head + c.text)
@@ -280,7 +281,7 @@ def index(
     with writing(db_path), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as tmp:
         sweep(collection, db_path)
         pairs = docs.items() if isinstance(docs, dict) else each_document(docs, mode)
-        texts = _on_disk((dict(name=n, text=t) for n, t in pairs), _DOC, Path(tmp)/'texts.arrow')
+        texts = _on_disk((dict(name=without_halves(n)[0], text=without_halves(t)[0]) for n, t in pairs), _DOC, Path(tmp)/'texts.arrow')
         done = _put_in(texts, Path(tmp), collection, db_path, embedder, about, (chunk_size, chunk_overlap), max_chunks, metadata or {}, hnsw or {}, rebuild)
     return dict(collection=collection, db_path=str(db_path)) | done | {k: about[k] for k in 'model dimension chunk_size chunk_overlap title_in_text'.split()}
 

@@ -11,7 +11,7 @@ import csv, io, json, random, re
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Iterator, Sequence
-import numpy as np, pandas as pd
+import numpy as np, pandas as pd, pyarrow.parquet as pq
 from datasets import Dataset, Features, Value
 from .data import RetrievalSet, fingerprint, with_title, write_llamaindex_files, write_retrieval_set
 from .formats import table_records
@@ -197,11 +197,13 @@ def _comparisons(s: str, text: str, style: str) -> Iterator[Found]:
 _vague = set('자신 대부분 사실 모습 경우 세상 그녀 이름 시간 둘레 주변 주위 근처 부근 바깥 가운데 사이 이후 이전 때문 정도 부분 전체 일부 하나 여기 이것 그것 '
              '무엇 대신 위해 통해 관심 역할 영향 이유 까닭 방법 문제 내용 결과 마리 가지 증거'.split())
 
+_deed = re.compile(r'(?:들|[있없했었았였]음|[하되]기|[어아]짐)$')   # a verb made a noun, or only more of something
+
 def _keywords(s: str, text: str, style: str) -> Iterator[Found]:
     "A topic, and up to two things that something is done to."
     noun, rest = _topic(s, text)
     things = [w for w, p in re.findall(r'(?<!\w)([가-힣]{2,8})(를|을)(?!\w)', rest) if _closed(w) == (p == '을') and w[-1] not in _stems]
-    named = [w for w in things if w not in _vague and w not in noun and not re.search(r'(?:들|[있없했었았였]음|[하되]기|[어아]짐)$', w)]
+    named = [w for w in things if w not in _vague and w not in noun and not _deed.search(w)]
     if noun and noun not in _vague and named: yield ' '.join([noun, *dict.fromkeys(named[:2])]), s, 'keyword', '명사구'
 
 def _typed(title: str) -> str:
@@ -230,8 +232,28 @@ def hangul_share(
     letters = [c for c in nfc(text) if c.isalpha()]
     return sum('가' <= c <= '힣' or 'ㄱ' <= c <= 'ㆎ' for c in letters) / len(letters) if letters else 0.
 
+# %% ../nbs/01j_questions.ipynb #225f0d47
+_with_case = re.compile(r'([가-힣]{2,8}?)(을|를|의|에서|에게|으로|로|와|과|에|은|는|이|가|까지|부터|보다)')
+_needs = dict(zip('을 은 이 과 으로 를 는 가 와'.split(), [True] * 5 + [False] * 4))   # particle -> does it want a final consonant?
+
+def _bare_noun(word: str, text: str) -> str:
+    "The noun in a word of a sentence, '' where it is doubtful."
+    m = _with_case.fullmatch(word.strip(',.'))
+    if not m or _needs.get(m[2], _closed(m[1])) != _closed(m[1]): return ''
+    noun = m[1]
+    if noun[-1] in _stems or noun[-1] in '으므' or word.endswith(('다가', '다는')) or _deed.search(noun): return ''
+    if noun in _vague or _lost.fullmatch(noun): return ''
+    return noun if m[2] in ('을', '를', '의', '에서', '에게') or _is_noun(noun, '', text) else ''
+
+def _words(s: str, text: str, style: str) -> Iterator[Found]:
+    "Two to four nouns of a sentence."
+    found = list(dict.fromkeys(filter(None, (_bare_noun(w, text) for w in s.split()))))
+    found = [w for w in found if not any(w != o and w in o for o in found)][:4]
+    if len(found) > 1: yield ' '.join(found), s, 'words', '명사구'
+
 # %% ../nbs/01j_questions.ipynb #9439ff66
-_rules = (_reasons, _amounts, _dates, _places, _names, _definitions, _comparisons, _headings, _keywords)
+_rules = (_reasons, _amounts, _dates, _places, _names, _definitions, _comparisons, _headings, _keywords, _words)
+_last = ('keyword', 'words')   # kinds that only fill up, in this order
 
 def template_questions(
     chunk: dict,  # id, source, start, end, text and title of a chunk
@@ -247,7 +269,7 @@ def template_questions(
         else: some = [q for s in sentences for q in rule(s, text, rng.choice(_styles))]
         rng.shuffle(some := [q for q in some if q[1] in text])
         for rank, q in enumerate(some): found.setdefault(q[0], (rank, q))
-    picked = sorted(found.values(), key=lambda x: (x[1][2] == 'keyword', x[0]))[:n]
+    picked = sorted(found.values(), key=lambda x: (_last.index(x[1][2]) if x[1][2] in _last else -1, x[0]))[:n]
     return [question_row(chunk, *q) for _, q in picked]
 
 # %% ../nbs/01j_questions.ipynb #b9ec49ca
@@ -433,7 +455,7 @@ def write_set(
     for k, v in rows.items():
         write_retrieval_set(exams[k], out/k)
         write_text(out/f'{k}.jsonl', _jsonl(v))
-        with replacing(out/f'{k}.parquet') as tmp: tables[k].to_parquet(str(tmp))
+        with replacing(out/f'{k}.parquet') as tmp: pq.write_table(tables[k].data.table, tmp)   # `to_parquet` draws a bar for each
     write_text(out/'rejects.jsonl', _jsonl(rejected))
     write_json(out/'manifest.json', manifest := manifest | dict(parts=about))
     return manifest

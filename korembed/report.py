@@ -280,7 +280,8 @@ Intervals: bootstrap over {{ r.cluster or 'passage' }}s, paired by question; ver
 <h2>To repeat it</h2><p><code>{{ r.command }}</code></p><p>Seed {{ r.seed }}; {{ versions }}.</p></body></html>'''
 
 # %% ../nbs/06c_report.ipynb #02a056c3
-_meaning = {'unseen': 'nothing that answers a question here was trained on', 'same-corpus': 'documents were trained on, questions were not'}
+_meaning = {'unseen': 'nothing that answers a question here was trained on', 'same-corpus': 'documents were trained on, questions were not',
+            'not known': 'a model does not say what it was trained on, or was tuned to search documents of its own'}
 _standing = ('It matches characters and knows no meaning: it shows whether hits share words with the question, no more.',
              'A third model, not a label: where it disagrees with the labels, believe the labels.')
 _grid = '''<table><tr><th></th>{% for c in t.columns %}<th>{{ c }}</th>{% endfor %}</tr>

@@ -35,7 +35,7 @@ class Difference(TypedDict):
 class Examined(TypedDict):
     "How systems did on one set."
     data: str  # name of the file
-    setting: Literal['unseen', 'same-corpus']
+    setting: Literal['unseen', 'same-corpus', 'not known']
     unit: str  # 'passage', 'chunk' or 'document'
     chunk_size: NotRequired[int]  # characters, with chunks
     chunk_overlap: NotRequired[int]

@@ -78,15 +78,6 @@ def read_sources(
     return texts, said
 
 # %% ../nbs/01d_synthesis.ipynb #3ceeb35b
-_part = 10_000   # characters; a document with a longer line is cut into parts of this length first
-
-def _chunks_of(name: str, text: str, chunk_size: int, chunk_overlap: int) -> pd.DataFrame:
-    "Chunks of a document, in a time that grows no faster than it."
-    if max(map(len, text.split('\n'))) <= _part: return chunk_documents({name: text}, chunk_size, chunk_overlap)
-    step = max(_part, 10 * chunk_size)
-    parts = [(at, chunk_documents({name: text[at:at + step]}, chunk_size, chunk_overlap)) for at in range(0, len(text), step)]
-    return pd.concat([p.assign(id=[hash_text(f'{i} {at}') for i in p['id']], start=p['start'] + at, end=p['end'] + at) for at, p in parts], ignore_index=True)
-
 def cut_sources(
     docs: dict[str, str],  # name -> text
     chunk_size: int = 1000,  # characters
@@ -94,7 +85,7 @@ def cut_sources(
     min_letters: int = 30,  # a chunk with fewer letters gets no question
 ) -> tuple[pd.DataFrame, list[dict], dict[str, int]]:  # all chunks (id, source, start, end, text, title); those to ask about; how many are not, by reason
     "Cut documents, and choose the chunks that deserve questions."
-    chunks = pd.concat([chunk_documents({}), *(_chunks_of(name, text, chunk_size, chunk_overlap) for name, text in docs.items())], ignore_index=True)
+    chunks = chunk_documents(docs, chunk_size, chunk_overlap)
     chunks['title'] = [document_title(s) for s in chunks['source']]
     chosen, seen, passed = [], set(), Counter()
     for c in chunks.to_dict('records'):

@@ -1,8 +1,10 @@
 "Documents that are damaged, hostile or not what they are called."
-import io, json, os, random, time, unicodedata, zipfile
+import io, json, logging, os, random, time, unicodedata, zipfile
 import pytest
+from korembed.data import read_qa
 from korembed.documents import document_kind, read_document, read_documents
-from korembed.text import InputError
+from korembed.indexing import chunk_documents, each_document
+from korembed.text import InputError, chunk_text, html_to_text
 
 def archive(**members):
     buffer = io.BytesIO()
@@ -55,6 +57,43 @@ def test_bombs_are_refused(tmp_path):
     (tmp_path/'file.hwpx').write_bytes(hwpx('<!DOCTYPE s [<!ENTITY x SYSTEM "file:///etc/passwd">]><s><p>&x;</p></s>'))
     with pytest.raises(InputError): read_document(tmp_path/'file.hwpx')
     assert time.time() - began < 10
+
+N = 200_000
+BOMBS = dict(nested='<div>' * N, reopened=''.join(f'<b id=x{i}><p>' for i in range(N // 20)),
+             attributes='<p ' + ' '.join(f'a{i}=1' for i in range(N)) + '>')
+
+@pytest.mark.parametrize('bomb', BOMBS)
+def test_bombs_of_html_are_read_in_seconds(bomb):
+    "Each took a minute or more; the text behind it is not lost, nor the place of an answer in it."
+    page, began = BOMBS[bomb] + '한강은 <b>황해</b>로 흐른다', time.process_time()
+    at = page.index('황해')
+    text, [span] = html_to_text(page, [(at, at + 2)])
+    assert text[slice(*span)] == '황해' and text.endswith('한강은 황해로 흐른다') and time.process_time() - began < 20
+
+@pytest.mark.parametrize('unit', ['가', '가\n', '한글은 “세종이 만들었다. '])
+def test_a_million_characters_without_a_good_place_to_cut(unit):
+    text, began = (unit * 1_000_000)[:1_000_000], time.process_time()
+    chunks = chunk_text(text, 512, 50)
+    assert time.process_time() - began < 10 and max(len(c.text) for c in chunks) <= 512
+    assert chunks[0].start == 0 and chunks[-1].end == len(text) and all(a.end >= b.start for a, b in zip(chunks, chunks[1:]))
+    assert all(c.text == text[c.start:c.end] for c in chunks[::97])
+
+HALVES = dict(scrape={'title': '글\ud800', 'content': '한글은 세종이\ud83d 만들었다.'},
+              qa={'question': '누가\udc00?', 'answer': '세종', 'context': '한글은 \ud83d세종이 만들었다.', 'title': '글\ud800'})
+
+@pytest.mark.parametrize('kind', HALVES)
+def test_halves_of_characters_are_replaced_and_counted(kind, tmp_path, caplog):
+    (tmp_path/'글.json').write_text(json.dumps(HALVES[kind]), encoding='utf-8')
+    with caplog.at_level(logging.WARNING, 'korembed'): docs = dict(each_document(tmp_path/'글.json'))
+    lost = 2 if kind == 'scrape' else 3
+    assert f'글.json: {lost} halves of characters replaced' in caplog.text and '\ufffd' in ''.join(docs.values())
+    chunks = chunk_documents(docs)
+    assert len(chunks) == 1 and chunks.to_json().encode() and len(chunks['text'][0]) == chunks['end'][0]
+    if kind == 'qa': assert (row := read_qa(tmp_path/'글.json')[0])['context'][row['answer_start']:].startswith('세종')
+
+def test_halves_in_texts_that_are_handed_over():
+    chunks = chunk_documents({'글\ud800': '한글은 세종이 만들었다. \ud83d' * 50}, 100, 20)
+    assert ''.join(chunks['text']).encode() and chunks['source'][0] == '글\ufffd' and chunks['text'].str.contains('\ufffd').any()
 
 def test_archives_of_something_else(tmp_path):
     (tmp_path/'a.docx').write_bytes(archive(x='y'))

@@ -63,6 +63,22 @@ def test_a_set_with_one_corpus_is_trained_on_and_says_so(chunks, rows, tmp_path)
     (tmp_path/'one'/'manifest.json').write_text('{"setting": "unseen"}', encoding='utf-8')
     with pytest.raises(InputError, match='share'): train(tmp_path/'one', tmp_path/'again', model_name=str(tmp_path/'small'), prompts='none', max_steps=1)
 
+def test_writing_draws_no_bars(chunks, rows, tmp_path, capfd):
+    write_set(split_questions(rows), chunks, tmp_path, dict(setting='unseen'))
+    assert capfd.readouterr() == ('', '') and pd.read_parquet(tmp_path/'train.parquet')['question'].str.len().min() > 3
+
+def test_a_qa_file_is_unseen_only_where_that_can_be_known(root, tmp_path):
+    from korembed.evaluation import load_exam
+    exam, model = root/'data'/'eval'/'english.jsonl', tmp_path/'run'/'model'
+    model.mkdir(parents=True)
+    told = lambda *models: load_exam(exam, list(map(str, models)))[1]['setting']
+    assert told('offline') == 'unseen' and told('offline', model) == 'not known'
+    (model/'trained_on.json').write_text('{"passages": [], "questions": [], "articles": []}', encoding='utf-8')
+    assert told('offline', model) == told('offline', model.parent) == 'unseen'
+    for setting, said in (('same-corpus', 'not known'), ('unseen', 'unseen')):
+        (tmp_path/'run'/'run.json').write_text(json.dumps(dict(setting=setting)), encoding='utf-8')
+        assert told('offline', model) == told('offline', model.parent) == said
+
 def test_writing_that_breaks_off_leaves_no_manifest_and_all_other_files(chunks, rows, tmp_path, monkeypatch):
     (tmp_path/'answers.jsonl').write_text('paid for', encoding='utf-8')
     parts = split_questions(rows)

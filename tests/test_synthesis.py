@@ -180,6 +180,27 @@ def test_killed_at_random_requests(seed, docs, own, root, tmp_path):
         assert set(received.paid.values()) == {2}   # it did ask anew
     assert files(tmp_path/'set') == files(tmp_path/'calm')
 
+@pytest.mark.skipif(sys.platform == 'win32', reason='no such signal there')
+def test_ctrl_c_in_the_middle_leaves_no_half_and_nothing_is_paid_twice(docs, own, root, tmp_path):
+    (tmp_path/'docs').mkdir()
+    for name, text in docs.items(): (tmp_path/'docs'/f'{name.split("#")[0]}.txt').write_text(text, encoding='utf-8')
+    running, stopped = [], threading.Event()
+    def twist(n, status, body):
+        if n == 5 and not stopped.is_set():
+            stopped.set(); running[0].send_signal(signal.SIGINT)
+            time.sleep(.5)   # its answer is under way: paid, and kept
+        return status, body
+    with serve(twist=twist) as (url, received):
+        env = os.environ | dict(PYTHONPATH=str(root), OPENAI_API_KEY=KEY, OPENAI_BASE_URL=url, TQDM_DISABLE='1')
+        args = [sys.executable, '-m', 'korembed.cli', 'generate', str(tmp_path/'docs'), '--out', str(tmp_path/'set'), '--concurrency', '1']
+        running.append(subprocess.Popen(args, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding='utf-8'))
+        said = running[0].communicate(timeout=120)
+        assert running[0].returncode == 130 and 'Traceback' not in said[1] and len(received.paid) == 6, said
+        left = {p.name for p in tmp_path.iterdir()} - {'docs', 'cache'}
+        assert left <= {'set'} and not any((tmp_path/'set').rglob('*')), left
+        made = generate(tmp_path/'docs', tmp_path/'set', client=own(url))
+        assert made['asked_about'] == len(received.paid) == 10 and set(received.paid.values()) == {1}
+
 ENCRYPTED, SCANNED = '잠긴.pdf', '스캔.pdf'
 
 @pytest.fixture(scope='module')
