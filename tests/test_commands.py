@@ -179,7 +179,7 @@ def note(line: str) -> str | None:
     "What stands in; None: the table does not know this command."
     return next((said for pattern, said in STAND_INS.items() if re.search(pattern, line)), None)
 
-def run(line: str, here: Path, home: Home, monkeypatch) -> None:
+def run(line: str, here: Path, home: Home) -> None:
     said = note(line)
     assert said, f'{line}\nis neither run nor in the table STAND_INS of {Path(__file__).name}'
     for part in re.split(r'(?:;| &&) (?=[a-z]+ )', line) if line.startswith('korembed') else [line]:
@@ -240,8 +240,8 @@ def here(alone, home, small_offline, monkeypatch, tmp_path):
 PRINTED = printed()
 
 @pytest.mark.parametrize('page', PRINTED)
-def test_commands_of_a_page_run_as_printed(page, here, home, monkeypatch):
-    for line in PRINTED[page]: run(line, here, home, monkeypatch)
+def test_commands_of_a_page_run_as_printed(page, here, home):
+    for line in PRINTED[page]: run(line, here, home)
 
 @pytest.mark.parametrize('command', mentioned(), ids=lambda c: f'{c.page}: {c.line}')
 def test_commands_in_a_sentence_exist(command):
@@ -252,13 +252,13 @@ def test_commands_in_a_sentence_exist(command):
     assert not hasattr(known, 'commands') or not words, command
     assert {w.split('=')[0] for w in words if re.match('--?[a-z]', w)} <= options, command
 
-def test_a_wrong_command_is_seen(here, home, monkeypatch):
+def test_a_wrong_command_is_seen(here, home):
     "What this file tests with, tested."
-    with pytest.raises(AssertionError, match='neither run nor'): run('sudo korembed demo', here, home, monkeypatch)
-    with pytest.raises(AssertionError, match='exit 2'): run('korembed data describe questions.json --format csv', here, home, monkeypatch)
-    with pytest.raises(Exception, match='No such option'): run('korembed eda questions.json --dry-run', here, home, monkeypatch)
-    with pytest.raises(AssertionError): run('make no-such-target', here, home, monkeypatch)
-    with pytest.raises(AssertionError): run("pip install 'korembed[nothing]'", here, home, monkeypatch)
+    with pytest.raises(AssertionError, match='neither run nor'): run('sudo korembed demo', here, home)
+    with pytest.raises(AssertionError, match='exit 2'): run('korembed data describe questions.json --format csv', here, home)
+    with pytest.raises(Exception, match='No such option'): run('korembed eda questions.json --dry-run', here, home)
+    with pytest.raises(AssertionError): run('make no-such-target', here, home)
+    with pytest.raises(AssertionError): run("pip install 'korembed[nothing]'", here, home)
     assert _commands('korembed a \\\n  --b\nout 1\n$ make x') == ['korembed a  --b', 'make x']
     assert {'README.md', '--help'} <= set(PRINTED) and len(PRINTED['README.md']) > 12
 
