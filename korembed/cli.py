@@ -224,6 +224,7 @@ def mine(
     chunk_size: _Size = 512, chunk_overlap: _Overlap = 50,
     title_in_text: Annotated[bool, typer.Option('--title-in-text', help="The article's title before each passage, as for train.")] = False,
     max_seq_length: Annotated[int, typer.Option(help='Tokens seen of a text, as for train.')] = 256,
+    name_letters: Annotated[bool, typer.Option(help='As for train: letters that the base cannot spell are named, and chunks are cut by that.')] = True,
     prompts: _Prompts = None, device: _Device = None, as_json: _Json = False,
 ):
     "Find hard negatives for training. Example: korembed mine questions.json --model offline --out mined.parquet"

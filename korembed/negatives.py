@@ -19,7 +19,7 @@ from sentence_transformers.base.sampler import NoDuplicatesBatchSampler
 from sentence_transformers.util import semantic_search
 from .data import Positive, load_parts, make_pairs, with_title
 from .lexical import BM25
-from .model import Embedder, chunk_limit, load_model
+from .model import Embedder, chunk_limit, load_model, name_letters as spell_letters
 from .near_duplicates import near_pairs
 from .text import InputError, chunk_text, hash_text, nfc, read_text, replacing, write_text
 
@@ -380,6 +380,7 @@ def write_mined(
     chunk_size: int = 512, chunk_overlap: int = 50,  # characters
     title_in_text: bool = False,  # the article's title before each passage
     max_seq_length: int = 256,  # tokens
+    name_letters: bool = True,  # as in training, for a base that is loaded here: chunks are cut by what it spells
     prompts: str | dict | None = None, device: str | None = None,  # as in `load_model`
 ) -> dict:  # out, pairs, without (a negative), negatives (by ranking), passed_over (by reason), candidates, chunk_size, held_out_articles
     "Mine hard negatives from the training side, and write them. Raises InputError."
@@ -388,6 +389,7 @@ def write_mined(
     _check(by, n, margin, depth)
     parts = load_parts(data, train_split, seed)
     base = model if isinstance(model, SentenceTransformer) else load_model(model, prompts, device, max_seq_length)
+    if name_letters and base is not model: spell_letters(base, [*parts['train']['question'], *dict.fromkeys(parts['train']['context'])])
     heads = [with_title(t, '') if title_in_text else '' for t in parts['train']['title']]
     size, lap = chunk_limit(base, sorted(set(zip(heads, parts['train']['context']))), chunk_size, chunk_overlap)
     corpus, counts = candidates(parts['train'], positive, size, lap, title_in_text), {}

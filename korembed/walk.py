@@ -266,7 +266,7 @@ def _recipe(c: TrainingConfig) -> dict:
 
 def _mine(w: Walk, lessons: Path) -> dict:
     c = w.config
-    same = 'train_split seed positive chunk_size chunk_overlap title_in_text max_seq_length prompts'
+    same = 'train_split seed positive chunk_size chunk_overlap title_in_text max_seq_length name_letters prompts'
     how = w.mine | {k: getattr(c, k) for k in same.split()}
     def work():
         made = write_mined(lessons, w.out/'mined.parquet', c.model_name, device=c.device, **how)

@@ -3,9 +3,9 @@ import inspect, json, os
 import numpy as np, pyarrow.parquet as pq, pytest
 from test_cli import SMALL, korembed, refused
 from korembed.data import load_parts, make_pairs, read_qa
-from korembed.model import chunk_limit, load_model
 from korembed.negatives import audit_batches, candidates, mine, with_columns, with_negatives, write_mined
 from korembed.config import TrainingConfig
+from korembed.training import plan
 
 BM25 = ('--model', 'offline', '--by', 'bm25', '--device', 'cpu')
 
@@ -82,10 +82,12 @@ def test_a_file_fits_the_run_it_is_made_for(tmp_path):
     shared = [n for n in options if hasattr(config, n)]
     assert len(shared) >= 7 and all(options[n].default == getattr(config, n) for n in shared), shared
     assert options['model'].default == config.model_name
-    base = load_model('offline', device='cpu', max_seq_length=128)
-    texts = sorted(set(load_parts(SMALL)['train']['context']))
-    made = write_mined(SMALL, tmp_path/'m.jsonl', 'offline', 'bm25', max_seq_length=128, device='cpu')
-    assert made['chunk_size'] == chunk_limit(base, texts)[0] < 100
+    # a base that lacks Hangul is given letters before its chunks are cut
+    for more in (dict(), dict(max_seq_length=128), dict(name_letters=False)):
+        made = write_mined(SMALL, tmp_path/'m.jsonl', 'offline', 'bm25', device='cpu', **more)
+        asked = plan(SMALL, TrainingConfig(model_name='offline', negatives=str(tmp_path/'m.jsonl'), device='cpu', batch_size=2, **more))
+        told = asked['negatives']
+        assert told['not in the file'] == 0 and asked['train_examples'] == made['pairs'] - made['without'], told
 
 @pytest.mark.skipif(os.name == 'nt', reason='needs a POSIX file size limit')
 def test_a_full_disk_leaves_the_old_file(tmp_path):
