@@ -9,7 +9,6 @@ __all__ = ['KINDS', 'STYLES', 'LANGUAGES', 'PROMPT', 'SCHEMA', 'TEMPLATE', 'read
 # %% ../nbs/01d_synthesis.ipynb #2f4bf8e0
 import hashlib, json, logging, os
 from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterator
@@ -20,7 +19,7 @@ from . import documents
 from .data import document_title, is_retrieval_set, read_qa, read_retrieval_set
 from .indexing import as_embedder, chunk_documents, each_document
 from .model import Embedder
-from .openai_client import CHAT_MODEL, PRICED, Refused, RemoteChat, ledger_line, plan_line
+from .openai_client import CHAT_MODEL, PRICED, Refused, RemoteChat, in_order, ledger_line, plan_line
 from .questions import filter_questions, question_row, read_review, split_questions, template_questions, write_review, write_set
 from .text import InputError, clean_text, hash_text, read_text
 
@@ -187,15 +186,6 @@ def ask_chunk(
     return dict(rows=[question_row(chunk, **q) for q in best], wrong=wrong, answers=answers)
 
 # %% ../nbs/01d_synthesis.ipynb #b079dea2
-def _in_order(work: Callable, items: list, concurrency: int, seen: Callable) -> list:
-    "The results of all, in the order of the items; `seen` is called as each arrives."
-    pool = ThreadPoolExecutor(concurrency)
-    try:
-        futures: list[Future] = [pool.submit(work, i) for i in items]
-        for f in as_completed(futures): seen(f.result())
-        return [f.result() for f in futures]
-    finally: pool.shutdown(cancel_futures=True)
-
 def ask_all(
     chunks: list[dict],  # to write questions for
     chat: RemoteChat,  # who is asked
@@ -213,7 +203,7 @@ def ask_all(
             if (cost := chat.ledger['cost']) is not None: bar.set_postfix_str(f'${cost:.4f}')
             if done['answers']: answered.append(1)
             elif (refused.update([done['wrong']]) or refused.total()) >= 20 and not answered: raise InputError(done['wrong'].removeprefix('refused: '))
-        return _in_order(lambda c: ask_chunk(c, chat, n, prompt, language), chunks, concurrency, seen)
+        return in_order(lambda c: ask_chunk(c, chat, n, prompt, language), chunks, concurrency, seen)
 
 # %% ../nbs/01d_synthesis.ipynb #6059fdf9
 TEMPLATE = 'template'

@@ -3,11 +3,11 @@ import io, json, os, random, signal, subprocess, sys, threading, time
 import pytest
 from openai import OpenAI
 from openai_server import KEY, chat_answer, passage, questions, serve
+from processes import Running
 from korembed import openai_client as room
 from korembed.openai_client import RemoteChat
 from korembed.synthesis import SCHEMA, generate, read_sources
 from korembed.text import InputError
-
 
 pytestmark = pytest.mark.usefixtures('alone')
 
@@ -180,22 +180,30 @@ def test_killed_at_random_requests(seed, docs, own, root, tmp_path):
         assert set(received.paid.values()) == {2}   # it did ask anew
     assert files(tmp_path/'set') == files(tmp_path/'calm')
 
+def hurried(*args):
+    "The command; answers under way have half a second to arrive when it is stopped."
+    from korembed import cli, openai_client
+    openai_client.MOMENT = .5
+    cli.main(list(args))
+
 @pytest.mark.skipif(sys.platform == 'win32', reason='no such signal there')
-def test_ctrl_c_in_the_middle_leaves_no_half_and_nothing_is_paid_twice(docs, own, root, tmp_path):
+@pytest.mark.parametrize('silent', [False, True])
+def test_ctrl_c_in_the_middle_leaves_no_half_and_nothing_is_paid_twice(silent, docs, own, tmp_path):
     (tmp_path/'docs').mkdir()
     for name, text in docs.items(): (tmp_path/'docs'/f'{name.split("#")[0]}.txt').write_text(text, encoding='utf-8')
-    running, stopped = [], threading.Event()
+    running, stopped = [], []
     def twist(n, status, body):
-        if n == 5 and not stopped.is_set():
-            stopped.set(); running[0].send_signal(signal.SIGINT)
-            time.sleep(.5)   # its answer is under way: paid, and kept
+        if n == 5 and not stopped:
+            running[0].send_signal(signal.SIGINT); stopped.append(time.monotonic())
+            if silent: return 'hang', body
+            time.sleep(.2)   # its answer is under way: paid, and kept
         return status, body
     with serve(twist=twist) as (url, received):
-        env = os.environ | dict(PYTHONPATH=str(root), OPENAI_API_KEY=KEY, OPENAI_BASE_URL=url, TQDM_DISABLE='1')
-        args = [sys.executable, '-m', 'korembed.cli', 'generate', str(tmp_path/'docs'), '--out', str(tmp_path/'set'), '--concurrency', '1']
-        running.append(subprocess.Popen(args, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding='utf-8'))
+        env = os.environ | dict(OPENAI_API_KEY=KEY, OPENAI_BASE_URL=url, TQDM_DISABLE='1')
+        running.append(Running(hurried, 'generate', str(tmp_path/'docs'), '--out', str(tmp_path/'set'), '--concurrency', '1', env=env))
         said = running[0].communicate(timeout=120)
-        assert running[0].returncode == 130 and 'Traceback' not in said[1] and len(received.paid) == 6, said
+        assert running[0].returncode == 130 and 'Traceback' not in said[1] and len(received.paid) == 6 - silent, said
+        assert time.monotonic() - stopped[0] < 4   # the service is silent for five seconds
         left = {p.name for p in tmp_path.iterdir()} - {'docs', 'cache'}
         assert left <= {'set'} and not any((tmp_path/'set').rglob('*')), left
         made = generate(tmp_path/'docs', tmp_path/'set', client=own(url))
