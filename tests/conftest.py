@@ -1,8 +1,9 @@
-import os
+import os, signal
 from pathlib import Path
 import pytest
 
 os.environ.setdefault('HF_HUB_OFFLINE', '1')   # no test asks the network for a model
+signal.signal(signal.SIGINT, signal.default_int_handler)   # a shell's background jobs ignore Ctrl-C, and what they start does so, too
 
 @pytest.fixture(scope='session')
 def root() -> Path: return Path(__file__).resolve().parent.parent
