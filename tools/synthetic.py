@@ -31,7 +31,7 @@ WAYS = {'choosy rules, 3 passes': dict(n=2, words=False, num_epochs=3),
         'words too, 2 a chunk': dict(n=2),
         'words too, 8 a chunk': dict(n=8)}
 ASKED = 200   # labelled questions that decide in part 1
-CURVE = (100, 200, 400)
+CURVE, SEEDS = (100, 200, 400), (42, 43, 44)   # sizes; each seed draws its own questions
 
 def paths(names: list[str]) -> list[Path]: return [sample_path(n) for n in names]
 
@@ -104,11 +104,12 @@ def main(out: Path) -> None:
         way('article', name, compared)
         book.write(**told)
     sides = dict(labelled=[dict(r) for r in labelled('train')], rules=by_rule('train', out, 8))
-    told |= dict(curve=CURVE, sides={k: len(v) for k, v in sides.items()})
-    for size in CURVE:
-        for side, rows in sides.items():
-            book.run(f'{side}, {size}', random.Random(42).sample(rows, size), scored('article'))
-            book.write(**told)
+    told |= dict(curve=CURVE, seeds=SEEDS, sides={k: len(v) for k, v in sides.items()})
+    for seed in SEEDS:
+        for size in CURVE:
+            for side, rows in sides.items():
+                book.run(f'{side}, {size}', random.Random(seed).sample(rows, size), scored('article'), seed)
+                book.write(**told)
 
 if __name__ == '__main__':
     if len(sys.argv) != 2: sys.exit(__doc__)
