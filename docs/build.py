@@ -120,11 +120,20 @@ def api(rooms: dict[str, tuple[str, dict]]) -> str:
         lines.append('')
     return '\n'.join(lines)
 
+def said(*args: str) -> str:
+    "What a Python program prints."
+    return subprocess.run([sys.executable, *args], capture_output=True, text=True, encoding='utf-8', check=True, cwd=root).stdout
+
 def commands() -> str:
-    "The help of every command, as typer writes it down."
-    done = subprocess.run([sys.executable, '-m', 'typer', 'korembed.cli', 'utils', 'docs', '--name', 'korembed', '--title', 'Commands'],
-                          capture_output=True, text=True, encoding='utf-8', check=True, cwd=root)
-    return done.stdout
+    "The help of every command, as typer writes it down, and what each was tried on."
+    help = said('-m', 'typer', 'korembed.cli', 'utils', 'docs', '--name', 'korembed', '--title', 'Commands')
+    return f"""{help}
+## How they were tried
+
+Every command that these pages, the README and the help print is run by a test as it is printed, in an empty folder, on a machine without hub, key and
+graphics card. What stood in for what was not there:
+
+{said('tests/test_commands.py')}"""
 
 def room_table(books: dict[str, NBProcessor]) -> str:
     "Number, name and purpose of every notebook."

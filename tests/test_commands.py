@@ -20,6 +20,7 @@ STAND_INS = {
     r'^make ': 'that the target exists is checked (make -n); what it does is done by other tests',
     r'^pip install': 'not run: that the extras exist and the requirements can be read is checked',
     r'torch\.cuda': 'not run: needs a GPU',
+    r'^python tools/synthetic': 'not run: takes long; that the script is there is checked',
     r'^python tools/': 'not run: takes the real KorQuAD, and long; that the script is there is checked',
     r'^python -m korembed\.doctor': 'nbs/11_doctor.ipynb runs it; here that the module is there',
     r'^(hf|git|curl|docker|nvidia-smi|source) ': 'not run: needs the network or a GPU',
