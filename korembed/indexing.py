@@ -223,11 +223,10 @@ def _tune(collection: chromadb.Collection, hnsw: dict[str, int]) -> None:
     if hnsw.get('ef_search', now['ef_search']) != now['ef_search']: collection.modify(configuration={'hnsw': {'ef_search': hnsw['ef_search']}})
 
 # %% ../nbs/04_indexing.ipynb #15f71d1e
-def _where_from(model: str | SentenceTransformer | Embedder, embedder: Embedder) -> tuple[str, str]:
+def _where_from(embedder: Embedder) -> tuple[str, str]:
     "What a model is called in the note, and the folder or name it was loaded from."
-    if not isinstance(model, str): model = getattr(model, 'name', None)
-    if model is None: return 'a loaded model', getattr(embedder.model[0].auto_model.config, '_name_or_path', '')
-    return (str(Path(model).absolute()) if Path(model).is_dir() else model), model
+    if embedder.name is None: return 'a loaded model', getattr(embedder.model[0].auto_model.config, '_name_or_path', '')
+    return str(Path(embedder.name).absolute() if Path(embedder.name).is_dir() else embedder.name), str(embedder.name)
 
 def _first(rows: Iterable[dict], most: int | None) -> Iterator[dict]:
     "At most so many rows. Raises InputError."
@@ -274,7 +273,7 @@ def index(
     "Let a collection hold the vectors of these documents. Raises InputError."
     _check_hnsw(hnsw or {})
     embedder = as_embedder(model, prompts, device)
-    name, folder = _where_from(model, embedder)
+    name, folder = _where_from(embedder)
     if title_in_text is None: title_in_text = trained_with_titles(folder)
     about = dict(format=FORMAT, model=name, fingerprint=model_fingerprint(embedder.model), prompts=dict(embedder.model.prompts), space='cosine',
                  dimension=embedder.model.get_embedding_dimension(), title_in_text=title_in_text, versions=versions())

@@ -240,6 +240,16 @@ def test_a_damaged_store_is_reported_and_made_anew_by_one_command(fork, tmp_path
     assert korembed(*ask, cwd=tmp_path).returncode == 0
     assert {p.name: p.read_bytes() for p in (tmp_path/'글').iterdir()} == before
 
+def test_a_model_is_kept_by_the_name_it_was_loaded_by(tmp_path, docs, small):
+    few = dict(list(docs.items())[:3])
+    opened = Embedder(Path(small), device='cpu')
+    for model, name in ((small, small), (Path(small), small), (opened, small), (opened.model, 'a loaded model')):
+        index(few, model, 'original_embeddings', tmp_path/'db', 60, 0, device='cpu')
+        assert read_note(open_collection('original_embeddings', tmp_path/'db'))['model'] == name
+    # and is found again by it
+    index(few, Embedder(small, device='cpu'), 'original_embeddings', tmp_path/'db', 60, 0)
+    assert len(search('태양', None, 'original_embeddings', tmp_path/'db', device='cpu'))
+
 def test_a_folder_that_may_not_be_written(tmp_path, docs, small):
     index(docs, small, 'original_embeddings', tmp_path/'db', 60, 0, device='cpu')
     before = {p.relative_to(tmp_path): p.read_bytes() for p in (tmp_path/'db').rglob('*') if p.is_file()}
