@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from . import documents
 from .data import document_title, read_qa, trained_with_titles, with_title
 from .model import Embedder, chunk_limit, count_tokens
-from .store import (FORMAT, check_maker, chroma_folder, collection_folders, enter_collection, in_plain_words, new_place,
+from .store import (FORMAT, blank_unused, check_maker, chroma_folder, collection_folders, enter_collection, in_plain_words, new_place,
                             on_server, open_client, open_collection, plain_note, read_note, space_of, swap_in, sweep, versions, write_note, writing)
 from .text import InputError, chunk_text, hash_text, read_text, replacing, without_halves
 
@@ -164,6 +164,7 @@ def _add(db_path: str | Path, collection: chromadb.Collection, new: Dataset, emb
             took['embed'] += (now := time.perf_counter()) - start
             _patiently(db_path, collection.upsert, ids=part['id'], embeddings=vectors, documents=part['text'],
                        metadatas=[_facts(c, known) for c in _rows(part)])
+            if not on_server(db_path): blank_unused(db_path)
             took['store'] += time.perf_counter() - now
             bar.update(len(vectors))
     return took

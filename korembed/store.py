@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['FORMAT', 'on_server', 'in_plain_words', 'open_client', 'collection_folders', 'chroma_folder', 'enter_collection',
            'space_of', 'collection_names', 'open_collection', 'state_of', 'versions', 'read_note', 'plain_note',
-           'write_note', 'check_maker', 'writing', 'new_place', 'swap_in', 'sweep']
+           'write_note', 'check_maker', 'writing', 'blank_unused', 'new_place', 'swap_in', 'sweep']
 
 # %% ../nbs/04a_store.ipynb #be52b0d7
-import json, os, re, shutil, sqlite3, tempfile
+import json, os, re, shutil, sqlite3, struct, tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -240,6 +240,24 @@ def writing(
     except OSError as e: raise InputError(f'{db_path}: may not be written ({e.strerror}); choose another --db-path') from e
     try: yield
     finally: lock.release()
+
+# %% ../nbs/04a_store.ipynb #ee185d75
+_HEAD = '<i4Q'   # of header.bin: version, offset, room for so many elements, how many there are, bytes of each
+
+def _blank(file: Path, used: int) -> None:
+    "Zeros instead of what stands in a file after its used part."
+    with open(file, 'r+b') as f:
+        f.seek(used)
+        if any(rest := f.read()): f.seek(used); f.write(bytes(len(rest)))
+
+def blank_unused(
+    folder: str | Path,  # of a Chroma database
+) -> None:
+    "Empty the room for vectors that have not come yet: Chroma writes stray memory of the program there."
+    for head in Path(folder).glob('*/header.bin'):
+        version, offset, room, n, size = struct.unpack_from(_HEAD, head.read_bytes().ljust(struct.calcsize(_HEAD), b'\0'))
+        # of a form that is not known, nothing is touched
+        if (version, offset) == (1, 0) and n <= room: _blank(head.with_name('data_level0.bin'), n * size); _blank(head.with_name('length.bin'), n * 4)
 
 # %% ../nbs/04a_store.ipynb #aef3260e
 _TEMPORARY = '.korembed-new'   # on a server: end of the name while it is made
