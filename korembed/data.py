@@ -277,16 +277,17 @@ def trained_with_titles(
 
 # %% ../nbs/01_data.ipynb #c8b7832b
 def best_chunk(
-    chunks: list[Chunk],  # chunks of one context
-    start: int, end: int,  # the answer's span in it, characters; start -1: unknown
-) -> Chunk:  # the one in whose middle the answer stands, else the one with most of it; the first for an unknown answer
+    chunks: list[tuple[int, int]],  # start and end of each chunk of one context, characters
+    start: int, end: int,  # the answer's span in it; start -1: unknown
+) -> tuple[int, int]:  # the one in whose middle the answer stands, else the one with most of it; the first for an unknown answer
     "The chunk to learn from."
     if start < 0: return chunks[0]
-    kept = lambda c: min(c.end, end) - max(c.start, start)
-    return max(chunks, key=lambda c: (kept(c), min(start - c.start, c.end - end), -c.start))
+    near = [c for c in chunks if c[0] < end and start < c[1]]
+    kept = lambda c: min(c[1], end) - max(c[0], start)
+    return max(near, key=lambda c: (kept(c), min(start - c[0], c[1] - end), -c[0]))
 
 # %% ../nbs/01_data.ipynb #049113ad
-def _cut_rows(qa: Dataset, chunk_size: int | None, chunk_overlap: int) -> Iterator[tuple[dict, str, list[Chunk]]]:
+def _cut_rows(qa: Dataset, chunk_size: int | None, chunk_overlap: int) -> Iterator[tuple[dict, str, list[tuple[int, int]]]]:
     "Each row, with the name and the chunks of its context; cut by several processes for a large table."
     waiting = deque()
     def jobs():
@@ -297,7 +298,7 @@ def _cut_rows(qa: Dataset, chunk_size: int | None, chunk_overlap: int) -> Iterat
     n = cpu_count() if qa.data.nbytes > _large else 1
     for cuts in Parallel(n_jobs=n, return_as='generator', pre_dispatch='2*n_jobs')(jobs()):
         batch = waiting.popleft()
-        known = {t: (name, [Chunk(s, e, t[s:e]) for s, e in spans]) for t, (name, spans) in zip(dict.fromkeys(batch['context']), cuts)}
+        known = dict(zip(dict.fromkeys(batch['context']), cuts))
         for values in zip(*batch.values()): yield (row := dict(zip(batch, values))), *known[row['context']]
 
 # %% ../nbs/01_data.ipynb #d95ad64a
@@ -317,7 +318,7 @@ def make_pairs(
         raise InputError("positive='answer': some rows have passages without answers; choose 'passage' or 'context'")
     pairs = {}
     for r, name, chunks in _cut_rows(qa, chunk_size if positive == 'passage' else None, chunk_overlap):
-        text = r[positive] if positive != 'passage' else best_chunk(chunks, r['answer_start'], r['answer_start'] + len(r['answer'])).text
+        text = r[positive] if positive != 'passage' else r['context'][slice(*best_chunk(chunks, r['answer_start'], r['answer_start'] + len(r['answer'])))]
         if title_in_text and positive != 'answer': text = with_title(r['title'], text)
         pairs.setdefault((r['question'], text), dict(
             anchor=r['question'], positive=text, group=r['title'], passage_id=name, answer=r['answer'],
