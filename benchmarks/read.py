@@ -2,7 +2,9 @@
 
 Writes files of that shape from the project's own text (HTML `context` and `raw_html` of some 60 KB an article), then loads,
 cleans and pairs them in processes of their own. The plain reader: json.load in a pool of two processes, all articles kept,
-cleaning by regular expressions once for each article, cutting at sentence ends by another. Usage: python benchmarks/read.py [ARTICLES]
+cleaning by regular expressions once for each article, cutting at sentence ends by another. And the bare libraries that korembed
+reads with, in as many processes: JSON, parser, all text of the page, splitter; nothing is dropped, placed, kept or handed back.
+Usage: python benchmarks/read.py [ARTICLES]
 """
 import html, json, os, random, re, subprocess, sys, tempfile, time, urllib.parse
 from multiprocessing import Pool
@@ -114,6 +116,26 @@ def plain(folder: Path) -> int:
             if at >= 0: pairs.append((q['question'], [c for s, c in chunks if s <= at][-1]))
     return len(pairs)
 
+# ---- the libraries alone
+
+def _bare(path: Path) -> int:
+    import msgspec
+    from selectolax.lexbor import LexborHTMLParser
+    from semantic_text_splitter import TextSplitter
+    splitter, file = TextSplitter(512, overlap=50), msgspec.defstruct('File', [('data', list[msgspec.Raw])])
+    page = msgspec.json.Decoder(msgspec.defstruct('Article', [('context', str), ('qas', list)]))
+    n = 0
+    for a in map(page.decode, msgspec.json.decode(path.read_bytes(), type=file).data):
+        assert splitter.chunk_indices(LexborHTMLParser(a.context.encode()).root.text())
+        n += len(a.qas)
+    return n
+
+def bare(folder: Path) -> int:
+    "Questions seen."
+    with Pool(2) as pool: return sum(pool.map(_bare, sorted(folder.glob('*.json')), chunksize=1))
+
+# ---- korembed
+
 def ours(folder: Path) -> int:
     from korembed.data import make_pairs, read_qa
     return len(make_pairs(read_qa(folder)))
@@ -158,7 +180,7 @@ def measure(what: str, folder: Path) -> dict:
     return json.loads(child.stdout.read()) | dict(memory=peak)
 
 def run(what: str, folder: Path) -> None:
-    if what != 'plain': import korembed.data   # noqa: F401
+    if what in ('ours', 'cached'): import korembed.data   # noqa: F401
     began, spent = time.perf_counter(), _cpu()
     pairs = globals()[what](folder)
     print(json.dumps(dict(pairs=pairs, seconds=time.perf_counter() - began, cpu=_cpu() - spent)))
@@ -169,9 +191,9 @@ if __name__ == '__main__':
     with tempfile.TemporaryDirectory() as tmp:
         os.environ['KOREMBED_CACHE'] = f'{tmp}/cache'
         files = write_korquad21(Path(tmp)/'data', articles)
-        got = {what: measure(what, Path(tmp)/'data') for what in ('plain', 'ours', 'cached')}
+        got = {what: measure(what, Path(tmp)/'data') for what in ('plain', 'bare', 'ours', 'cached')}
         print(f'{articles} articles, {sum(f.stat().st_size for f in files) / 2**20:.0f} MiB in {len(files)} files')
-    for what, m in got.items(): print(f"{what:8} {m['pairs']:6} pairs {m['seconds']:8.2f} s {m['cpu']:8.2f} s of CPU {m['memory'] / 2**20:7.0f} MiB")
-    p, o, c = (got[w] for w in ('plain', 'ours', 'cached'))
-    print(f"speed, plain to ours {p['seconds'] / o['seconds']:.2f} (by CPU {p['cpu'] / o['cpu']:.2f}); cached {p['seconds'] / c['seconds']:.0f}; "
-          f"memory, ours to plain {o['memory'] / p['memory']:.2f}")
+    for what, m in got.items(): print(f"{what:8} {m['pairs']:6} questions {m['seconds']:8.2f} s {m['cpu']:8.2f} s of CPU {m['memory'] / 2**20:7.0f} MiB")
+    p, o = got['plain'], got['ours']
+    print('speed, plain to', *(f"{w} {p['seconds'] / got[w]['seconds']:.2f} (by CPU {p['cpu'] / got[w]['cpu']:.2f})" for w in ('bare', 'ours')),
+          f"cached {p['seconds'] / got['cached']['seconds']:.0f}; memory, ours to plain {o['memory'] / p['memory']:.2f}")
