@@ -32,6 +32,7 @@ def _quiet() -> None:
     log = logging.getLogger('korembed')
     if not log.handlers: log.addHandler(handler)
     if log.level == logging.NOTSET: log.setLevel(logging.INFO)
+    for h in log.handlers: h.setLevel(log.level)   # a training writes its remarks into a file, whatever is shown
 
 @app.callback()
 def _everywhere(
@@ -40,6 +41,7 @@ def _everywhere(
 ):
     logging.getLogger('korembed').setLevel(logging.WARNING if quiet else logging.INFO)
     if quiet: os.environ |= dict.fromkeys(('TQDM_DISABLE', 'HF_HUB_DISABLE_PROGRESS_BARS', 'HF_DATASETS_DISABLE_PROGRESS_BARS'), '1')
+    elif not sys.stderr.isatty(): os.environ.setdefault('HF_DATASETS_DISABLE_PROGRESS_BARS', '1')   # the other bars look by themselves
 
 def _colour() -> bool:
     "Only where a person looks on, and has not said no."
@@ -95,7 +97,8 @@ def run_command(
     from korembed.walk import example_walk, run
     if example: return _show(dict(config=example_walk()), as_json, example_walk().rstrip())
     result = run(config)
-    _show(result, as_json, '\n\n'.join([f"Setting: {result['setting']}", *_found_lines(result), f"Report: {result['report']}"]))
+    see = f"See it: korembed ui --db-path '{result['db_path']}' --report '{Path(result['report']).parent}'"
+    _show(result, as_json, '\n\n'.join([f"Setting: {result['setting']}", *_found_lines(result), f"Report: {result['report']}\n{see}"]))
 
 # %% ../nbs/12_cli.ipynb #8abb01d6
 @app.command('doctor')

@@ -105,7 +105,8 @@ class Searcher:
         prompts: str | dict | None = None,  # as in `load_model`
         device: str | None = None,  # as in `load_model`
     ) -> None:
-        self.name, self.db_path, self._given, self._embedder, self.note, self._state = collection, db_path, (model, prompts, device), None, {}, None
+        self.name, self.db_path, self._given, self._said = collection, db_path, (model, prompts, device), False
+        self._embedder, self.note, self._state = None, {}, None
         self._open()
 
     def _open(self) -> None:
@@ -193,7 +194,14 @@ class Searcher:
         bm25 = {q: words.search(t, depth, only) for q, t in asked.items()}
         if mode == 'bm25': return bm25
         dense, weight = self._dense(asked, vectors, depth, where, only), self.note.get('hybrid_weight') if weight is None else weight
+        if weight is None: self._say_how()
         return fuse(bm25, dense, depth=depth) if weight is None else blend(bm25, dense, weight, depth)
+
+    def _say_how(self) -> None:
+        if self._said: return
+        self._said = True
+        logger.info('%s: no weight is kept, so ranks are added (RRF); one is chosen by korembed index --collection %s --tune-hybrid QUESTIONS',
+                    self.name, self.name)
 
     def _hits(self, run: Run, keep: Callable[[list], list], seen: dict | None) -> pd.DataFrame:
         about = dict(seen or {})   # id -> text and metadata

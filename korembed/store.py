@@ -159,7 +159,9 @@ def open_collection(
             if not on_server(db_path) and name in collection_folders(db_path):
                 raise _trouble(db_path, LookupError(f'{name} was filled here and is gone')) from None
             there = ', '.join(collection_names(db_path)) or 'none'
-            raise InputError(f'{db_path}: no collection {name!r} (there are: {there}); fill it with korembed index') from None
+            at = f'--chroma {db_path}' if on_server(db_path) else f"--db-path '{db_path}'"
+            raise InputError(f'{db_path}: no collection {name!r} (there are: {there}); '
+                             f'fill it with korembed index DOCS --model MODEL --collection {name} {at}') from None
         if (space := space_of(found)) != 'cosine': raise InputError(f'{name}: its space is {space}, not cosine; index again with --rebuild')
         return found
 
