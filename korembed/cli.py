@@ -535,12 +535,18 @@ def _asked(query: Optional[str], file: Optional[Path]) -> dict[str, str]:
     text = decode(sys.stdin.buffer.read(), 'standard input') if str(file) == '-' else read_text(file)
     return {str(i): line.strip() for i, line in enumerate(filter(str.strip, text.splitlines()))}
 
+def _collection(db: str) -> str:
+    "Where to search if nothing is named."
+    from korembed.store import collection_names
+    there = collection_names(db)
+    return there[0] if len(there) == 1 else 'finetuned_embeddings'
+
 @app.command()
 def search(
     query: Annotated[Optional[str], typer.Argument(help='The question.')] = None,
     queries: Annotated[Optional[Path], typer.Option(help='A file with a question on each line; - for standard input.')] = None,
     model: Annotated[Optional[str], typer.Option(help='The model that made the collection; by default the one that the collection names.')] = None,
-    collection: Annotated[str, typer.Option(help='Name of the collection.')] = 'finetuned_embeddings',
+    collection: Annotated[Optional[str], typer.Option(help='Name of the collection; by default finetuned_embeddings, or the only one there is.')] = None,
     db_path: _Db = './chroma_db', chroma: _Chroma = None,
     top_k: Annotated[int, typer.Option(help='Hits to show.')] = 5,
     mode: Annotated[Literal['dense', 'bm25', 'hybrid'], typer.Option(help='dense, bm25 or hybrid.', **_words)] = 'dense',
@@ -558,7 +564,7 @@ def search(
     from korembed.runs import model_of
     model, db = model and model_of(model), chroma or db_path
     how = dict(top_k=top_k, mode=mode, where=parse_where(where), weight=weight, per_document=per_document, reranker=rerank, device=device)
-    found = both(asked, None, model, db, **how) if compare else dict(hits=run(asked, model, collection, db, prompts=prompts, **how))
+    found = both(asked, None, model, db, **how) if compare else dict(hits=run(asked, model, collection or _collection(db), db, prompts=prompts, **how))
     rows = {k: json.loads(h.to_json(orient='records', force_ascii=False)) for k, h in found.items()}
     _show((dict(query=query) if query else dict(queries=asked)) | rows, as_json,
           '\n\n'.join((f'{k}\n' if compare else '') + _hits_text(h, asked, _colour()) for k, h in found.items()))

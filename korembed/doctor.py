@@ -346,8 +346,10 @@ def check_network(
     kept = _env_file(env_file)
     of = lambda k: (environ.get(k) or kept.get(k) or '').strip()
     address = (of('OPENAI_BASE_URL') or 'https://api.openai.com/v1').rstrip('/')
+    led = not (environ.get('OPENAI_BASE_URL') or '').strip() and kept.get('OPENAI_BASE_URL') and (environ.get('OPENAI_API_KEY') or '').strip()
     return [check_service('hub', environ.get('HF_ENDPOINT') or 'https://huggingface.co', '', timeout),
-            check_service('openai', f'{address}/models', of('OPENAI_API_KEY'), timeout)]
+            Check('openai', 'broken', f'{env_file}: would lead the key of the environment to {address}; not asked', 'export OPENAI_BASE_URL=...   # if you mean it') if led
+            else check_service('openai', f'{address}/models', of('OPENAI_API_KEY'), timeout)]
 
 # %% ../nbs/11_doctor.ipynb #51ebef23
 class Plan(NamedTuple):

@@ -261,7 +261,7 @@ _free = {'device', 'num_workers', 'log_dir', 'log_every_n_steps', 'log_gradients
 
 def _recipe(c: TrainingConfig) -> dict:
     "What a model depends on; a base in a folder, and a file of negatives, by what is in them."
-    files = {k: files_fingerprint(v) for k, v in dict(model_name=c.model_name, negatives=c.negatives).items() if v and Path(v).exists()}
+    files = {k: files_fingerprint(v) for k, v in dict(model_name=c.model_name, negatives=c.negatives, guide=c.guide).items() if v and Path(v).exists()}
     return {k: v for k, v in c.to_dict().items() if k not in _free} | files
 
 def _mine(w: Walk, lessons: Path) -> dict:
@@ -371,7 +371,7 @@ def _report(w: Walk, evaluated: dict) -> dict:
     def work():
         write_report(read_results(file), file.parent)
         place = (Path(evaluated['place']).parent/'report.html').as_posix()
-        return dict(place=place, said=f'{place}, setting {evaluated["setting"]}')
+        return dict(place=place, said=f'{w.out/place}, setting {evaluated["setting"]}')
     return stage(w.out, 'report', dict(results=files_fingerprint(file)), work)
 
 # %% ../nbs/10a_walk.ipynb #85feaa20
