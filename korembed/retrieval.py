@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['logger', 'EXACT', 'MODES', 'RERANKED', 'exact_run', 'rank_dense', 'rank_bm25', 'parse_where', 'check_where',
-           'as_queries', 'Searcher', 'load_reranker', 'rerank', 'search', 'mark_terms', 'compare']
+           'as_queries', 'Searcher', 'load_reranker', 'rerank', 'search', 'mark_terms', 'cut_apart', 'compare']
 
 # %% ../nbs/05_retrieval.ipynb #514d45ed
 import json, logging, re, shutil
@@ -333,6 +333,16 @@ def mark_terms(
     return ''.join(out) + text[at:]
 
 # %% ../nbs/05_retrieval.ipynb #0726df70
+def cut_apart(
+    base: dict, tuned: dict,  # notes of the two collections
+) -> str:  # what to say and to do; '' where the chunks are the same
+    "Are two collections cut into different chunks?"
+    sizes = [(n.get('chunk_size'), n.get('chunk_overlap')) for n in (base, tuned)]
+    if sizes[0] == sizes[1] or None in sizes[0] + sizes[1]: return ''
+    small, over = min(sizes)
+    return (f'{ORIGINAL} is cut at {sizes[0][0]} characters and {FINETUNED} at {sizes[1][0]}, so ranks and scores are of different chunks; '
+            f'index both with --chunk-size {small} --chunk-overlap {over} --rebuild')
+
 def compare(
     query: str | list[str] | dict[str, str],  # as in `search`
     base_model: str | SentenceTransformer | Embedder | None = None,  # made `original_embeddings`; None: as that collection says
@@ -344,5 +354,7 @@ def compare(
     **how,  # where, weight, per_document, reranker: as in `Searcher.search`
 ) -> dict[str, pd.DataFrame]:  # {'original': hits, 'finetuned': hits}
     "The same questions to both collections."
-    return dict(original=search(query, base_model, ORIGINAL, db_path, top_k, mode, device=device, **how),
-                finetuned=search(query, tuned_model, FINETUNED, db_path, top_k, mode, device=device, **how))
+    prompts = how.pop('prompts', None)
+    sides = [Searcher(m, c, db_path, prompts, device) for m, c in ((base_model, ORIGINAL), (tuned_model, FINETUNED))]
+    if apart := cut_apart(*(s.note for s in sides)): logger.warning('%s', apart)
+    return dict(zip(('original', 'finetuned'), (s.search(query, top_k, mode, **how) for s in sides)))

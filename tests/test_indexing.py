@@ -304,6 +304,15 @@ def test_compare_shows_both_with_ranks_and_scores(filled):
     for side in ('original', 'finetuned'):
         assert [h['rank'] for h in found[side]] == [1, 2] and found[side][0]['score'] >= found[side][1]['score']
 
+def test_two_collections_that_are_cut_differently_are_not_compared_in_silence(filled, tmp_path):
+    shutil.copytree(filled, tmp_path/'both')
+    ask = ('search', '서울을 지나는 강', '--compare')
+    assert 'different chunks' not in korembed(*ask, cwd=tmp_path/'both').stderr
+    (tmp_path/'글').mkdir(); (tmp_path/'글'/'강.txt').write_text('한강은 서울을 지나 서해로 흐른다. ' * 9, encoding='utf-8')
+    done = korembed('index', tmp_path/'글', '--model', 'offline', '--chunk-size', 30, '--chunk-overlap', 5, '--rebuild', '--device', 'cpu', cwd=tmp_path/'both')
+    assert done.returncode == 0, done.stderr
+    assert '--chunk-size 30 --chunk-overlap 5 --rebuild' in korembed(*ask, cwd=tmp_path/'both').stderr
+
 def test_questions_from_a_file(filled):
     (filled/'questions.txt').write_text('서울을 지나는 강은?\n\n조선의 궁궐은?\n', encoding='utf-8')
     found = json.loads(korembed('search', '--queries', 'questions.txt', '--top-k', 1, '--mode', 'bm25', '--json', cwd=filled).stdout)
