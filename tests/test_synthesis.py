@@ -1,5 +1,6 @@
 "Questions from a chat service that answers well, badly, slowly and not at all; kills; hostile documents."
 import io, json, os, random, signal, subprocess, sys, threading, time
+from collections import Counter
 import pytest
 from openai import OpenAI
 from openai_server import KEY, chat_answer, passage, questions, serve
@@ -55,13 +56,14 @@ pointing = lambda q: as_json([r | dict(question=f'이 글에서 {r["question"]}'
 def test_answers_of_all_kinds(docs, own, tmp_path):
     names = list(docs)
     says = dict(zip(names, [(prose, sorry), (sorry, None), (nothing, nothing), (one, one), (cut, prose), (english, sorry), (pointing, sorry),
-                            ((400, dict(error=dict(message='content management policy'))), None)]))
+                            ((400, dict(error=dict(message='content management policy'))), None), (more, sorry)]))
     with serve(twist=lambda *a: twist(*a)) as (url, received):
         twist = by_document(docs, says, dict(received=received))
         made = generate(docs, tmp_path/'set', client=own(url))
         asked = len(received)
         assert generate(docs, tmp_path/'again', client=own(url)) == made
         assert len(received) == asked + 1   # only the one that was refused, and so was not paid
+    assert asked == 14   # a model that writes more than it was asked for is not asked again
     assert made['asked_twice'] == 4 and made['wrong'] == {'no answer': 1, '1 questions, not 2': 1, 'refused': 1}
     wrong = {w['source']: (w['questions'], w['wrong']) for w in made['wrong_chunks']}
     assert wrong[names[2]] == (0, 'no answer') and wrong[names[3]] == (1, '1 questions, not 2') and 'content management' in wrong[names[7]][1]
@@ -264,13 +266,23 @@ def test_command(docs, own, root, tmp_path, capsys):
         except SystemExit as e: code = e.code or 0
         return code, capsys.readouterr()
     code, said = call()
-    assert code == 2 and 'OPENAI_API_KEY' in said.err and '\n' not in said.err.strip()
+    assert code == 2 and 'OPENAI_API_KEY' in said.err and '--chat-model template' in said.err and '\n' not in said.err.strip()
+    code, said = call('--chat-model', 'tmplate')
+    assert code == 2 and 'did you mean template' in said.err and not (tmp_path/'set').exists()
     with serve() as (url, received):
         own(url)
         code, said = call('--dry-run')
-        assert code == 0 and '10 requests' in said.out and not received
+        assert code == 0 and '10 requests' in said.out and 'once more, which comes on top' in said.out and not received
         code, said = call('--json', '--review', str(tmp_path/'sample.csv'))
-        assert code == 0 and json.loads(said.out)['setting'] == 'unseen' and (tmp_path/'sample.csv').is_file() and len(received) == 10
+        made = json.loads(said.out)
+        assert code == 0 and made['setting'] == 'unseen' and (tmp_path/'sample.csv').is_file() and len(received) == 10
+        head, *lines = (tmp_path/'sample.csv').read_text(encoding='utf-8-sig').splitlines()
+        (tmp_path/'sample.csv').write_text('\n'.join([head, *('OX'[i % 2] + l for i, l in enumerate(lines))]), encoding='utf-8-sig')
+        code, said = call('--reviewed', str(tmp_path/'sample.csv'))
+        counts, no = json.loads((tmp_path/'set'/'manifest.json').read_text(encoding='utf-8'))['questions'], len(lines) // 2
+        rejects = [json.loads(l)['reason'] for l in (tmp_path/'set'/'rejects.jsonl').read_text(encoding='utf-8').splitlines()]
+        assert code == 0 and no > 5 and counts['rejected'] == made['questions']['rejected'] | {'rejected by review': no} == dict(Counter(rejects))
+        assert f"kept {counts['kept']} of {counts['kept'] + len(rejects)} (rejected, " in said.out and f'rejected by review: {no})' in said.out
         code, said = call('--same-corpus', '-n', '1')
         assert code == 0 and 'setting same-corpus' in said.out
         assert call('--prompt', str(tmp_path/'none.txt'))[0] == 2
