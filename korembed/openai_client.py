@@ -281,7 +281,7 @@ class _Service:
 
 # %% ../nbs/01c_openai_client.ipynb #aa20f3e7
 class RemoteEmbedder(_Service):
-    "A model of a service: texts -> unit vectors, each text paid once."
+    "A model of a service: texts -> unit vectors; a text whose vector is kept is not sent again."
     prices = {m: (p, 0.) for m, p in PRICES.items()}
 
     def __init__(self,
@@ -357,7 +357,7 @@ def embed_texts(
     client: OpenAI | None = None,  # None: `openai_client()`
     cache: bool = True,  # as in `RemoteEmbedder`
 ) -> np.ndarray:  # float32 (texts, dimensions), rows of length 1
-    "Vectors of texts; each distinct text is paid once. Raises InputError."
+    "Vectors of texts, each distinct one sent once and then kept. Raises InputError."
     return RemoteEmbedder(model, client, cache)(texts)
 
 # %% ../nbs/01c_openai_client.ipynb #53d91019
@@ -429,7 +429,7 @@ def _keep_answer(name: bytes, answer: dict) -> None:
 
 # %% ../nbs/01c_openai_client.ipynb #fdbdf2d7
 class RemoteChat(_Service):
-    "A chat model of a service: messages -> text, each request paid once. May be called from several threads."
+    "A chat model of a service: messages -> text; what was answered is not asked again. May be called from several threads."
     prices = CHAT_PRICES
 
     def __init__(self,

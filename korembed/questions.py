@@ -16,7 +16,7 @@ from datasets import Dataset, Features, Value
 from .data import RetrievalSet, fingerprint, with_title, write_llamaindex_files, write_retrieval_set
 from .formats import table_records
 from .lexical import BM25, overlap
-from .model import Embedder
+from .model import Embedder, public_name
 from .near_duplicates import join_groups, near_pairs, near_questions
 from .text import InputError, find_headings, hash_text, nfc, read_text, replacing, write_json, write_text
 
@@ -274,10 +274,14 @@ def template_questions(
 
 # %% ../nbs/01j_questions.ipynb #b9ec49ca
 _sight = re.compile(
-    r'(?<!\w)(?:이|위|윗|본|다음|아래|해당|주어진|제시된|상기|앞의) ?(?:글|지문|본문|문단|단락|문서|문장|구절|내용|텍스트|기사|자료|발췌문|표|그림)'
+    r'(?<!\w)(?:이|위|윗|본|다음|아래|아랫|해당|주어진|제시된|상기|앞의) ?(?:글|지문|본문|문단|단락|문서|문장|구절|내용|텍스트|기사|자료|발췌문|표|그림)'
     r'(?:에서|에|은|는|이|가|을|를|의|로|과|와|에는|에서는|에 따르면|상)?(?!\w)'
     r'|(?<!\w)(?:지문|본문)(?:에서|에 따르면|에서는|에 나오는|에 언급된|의 내용)|글쓴이|필자(?:는|가|의)'
-    r'|(?:위에서|앞에서|여기서|글에서) ?(?:언급|말한|설명|소개)|언급된'
+    r'|(?:위에서|아래에서|앞에서|앞서|여기서|글에서) ?(?:언급|말한|말하는|설명|소개|제시|나온|다룬|살펴본)|언급된|(?<!\w)(?:전술|상술)한(?!\w)'
+    r'|(?<!\w)(?:위|아래|위의|아래의|앞의) (?:회사|기업|기관|단체|학교|대학|사람|인물|사건|사례|제품|상품|서비스|조항|규정|규칙|법률|제도|정책|영화|작품|노래|책|소설|'
+    r'도시|나라|국가|지역|장소|건물|설명|질문|대화|항목|보기|상황|경우|방법|기술|연구|실험|행사|팀)(?:들?(?:은|는|이|가|을|를|의|에|에서|에게|로|과|와|도)|)(?!\w)'
+    r'|(?<!\w)다음 중(?:에서)?(?!\w)|^(?:저자들?|필자)(?:는|은|가|이|에 따르면) |^(?:저자|필자)의 (?:주장|의견|생각|견해|입장|관점|의도|결론)'
+    r'|^(?:글|본문|지문)의 (?:주제|요지|내용|제목|목적|핵심|중심|결론|논지)(?: (?:내용|생각|문장))?(?:은|는|이|가|으로|로|과|와|에)(?!\w)|^(?:글|본문|지문)(?:과|의 내용과) 일치'
     r'|\b(?:this|the|above) (?:passage|text|article|document|paragraph|excerpt|context)\b', re.I)
 _pointing = re.compile(r'(?:(?:이것|그것|그녀|이들|그들|이곳|그곳|여기|이때|그때)(?:은|는|이|가|을|를|의|에|에서|도)?|이는|그는|그의|당시|해당|이|그) ')
 _refusal = re.compile(
@@ -332,18 +336,21 @@ def _titled(chunks: pd.DataFrame) -> dict[str, str]:
     "Chunk id -> text with its title in front."
     return {c.id: with_title(c.title or '', c.text) for c in chunks.itertuples()}
 
+def _found_by(embedder: Embedder | None) -> tuple[str, ...]:
+    "What a round trip can end in: only what was asked can find."
+    return ('bm25', 'not found') if embedder is None else ('both', 'only bm25', 'only dense', 'not found')
+
 def _trips(rows: list[dict], chunks: pd.DataFrame, embedder: Embedder | None, k: int) -> list[str]:
-    "Which search finds a right chunk among the first k: both, only bm25, only dense or neither."
+    "Which search finds a right chunk among the first k: one of `_found_by`."
     corpus, right = _titled(chunks), right_chunks(rows, chunks)
     bm25 = BM25(corpus)
     found = [{i for i, _ in bm25.search(r['question'], k)} for r in rows]
-    near = [set()] * len(rows)
-    if embedder is not None and rows:
-        names, questions = list(corpus), list(dict.fromkeys(r['question'] for r in rows))
-        hits = embedder.batch_search(questions, list(corpus.values()), k)
-        ids = {q: {names[i] for i in part} for q, part in hits.groupby('query')['index']}
-        near = [ids[r['question']] for r in rows]
-    said = {(True, True): 'both', (True, False): 'only bm25', (False, True): 'only dense', (False, False): 'neither'}
+    if embedder is None or not rows: return ['bm25' if b & ok else 'not found' for b, ok in zip(found, right)]
+    names, questions = list(corpus), list(dict.fromkeys(r['question'] for r in rows))
+    hits = embedder.batch_search(questions, list(corpus.values()), k)
+    ids = {q: {names[i] for i in part} for q, part in hits.groupby('query')['index']}
+    near = [ids[r['question']] for r in rows]
+    said = {(True, True): 'both', (True, False): 'only bm25', (False, True): 'only dense', (False, False): 'not found'}
     return [said[bool(b & ok), bool(d & ok)] for b, d, ok in zip(found, near, right)]
 
 def filter_questions(
@@ -364,12 +371,12 @@ def filter_questions(
     left = lambda: [i for i, w in why.items() if not w]
     why |= dict(zip(left(), _repeats([rows[i] for i in left()], tests)))
     trips = _trips([rows[i] for i in left()], chunks, embedder, k)
-    why |= dict(zip(left(), ['not found again' if t == 'neither' else '' for t in trips]))
+    why |= dict(zip(left(), ['not found again' if t == 'not found' else '' for t in trips]))
     kept, trip = [rows[i] for i in left()], Counter(trips)
-    found = {t: trip[t] for t in ('both', 'only bm25', 'only dense', 'neither')}
+    who = {} if embedder is None else dict(model=public_name(embedder.name or 'a loaded model'))
+    share = {} if embedder is None else dict(only_dense_share=round(trip['only dense'] / len(kept), 4) if kept else None)
     counts = dict(asked=len(rows), kept=len(kept), rejected=dict(Counter(w for w in why.values() if w)),
-                  round_trip=dict(k=k, chunks=len(chunks), dense=embedder is not None) | found,
-                  only_dense_share=round(trip['only dense'] / len(kept), 4) if embedder is not None and kept else None)
+                  round_trip=dict(k=k, chunks=len(chunks)) | who | {t: trip[t] for t in _found_by(embedder)}) | share
     return kept, [rows[i] | dict(reason=w) for i, w in why.items() if w], counts
 
 # %% ../nbs/01j_questions.ipynb #f14ff76d
@@ -486,7 +493,7 @@ def write_review(
     with replacing(path) as tmp: tmp.write_bytes(text.getvalue().encode('utf-8-sig'))   # by its first bytes a spreadsheet knows UTF-8
     return path
 
-_said = dict.fromkeys(('yes', 'y', '예', '네'), 'yes') | dict.fromkeys(('no', 'n', '아니요', '아니오'), 'no') | {'': 'empty'}
+_said = (dict.fromkeys(('yes', 'y', '예', '네', *'oｏㅇ○◯〇'), 'yes') | dict.fromkeys(('no', 'n', '아니요', '아니오', *'xｘ×✕✗'), 'no') | {'': 'empty'})
 
 def _decisions(path: str | Path) -> dict[str, str]:
     "Question id -> yes, no or empty."
@@ -495,7 +502,7 @@ def _decisions(path: str | Path) -> dict[str, str]:
     said = {}
     for n, r in enumerate(records, 1):
         if (word := _said.get((r['approve'] or '').strip().lower())) is None:
-            raise InputError(f'{path}: question {n}: approve={r["approve"]!r}; write yes or no, or leave it empty')
+            raise InputError(f'{path}: question {n}: approve={r["approve"]!r}; write yes or no (O or X), or leave it empty')
         said[(r['id'] or '').strip()] = word
     return said
 

@@ -10,6 +10,7 @@ __all__ = ['KINDS', 'STYLES', 'LANGUAGES', 'PROMPT', 'SCHEMA', 'TEMPLATE', 'read
 import hashlib, json, logging, os
 from collections import Counter
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Callable, Iterator
 import pandas as pd
@@ -163,7 +164,7 @@ def read_answer(
     keys = ('question', 'answer', 'kind', 'style')
     whole = [q for q in lists[-1] if isinstance(q, dict) and all(isinstance(q.get(k, ''), str) for k in keys) and q.get('question', '').strip()]
     found = [{k: q.get(k, '') for k in keys} for q in whole]
-    return found[:n], '' if len(lists[-1]) == len(found) == n else f'{len(found)} questions, not {n}'
+    return found[:n], '' if len(found) >= n else f'{len(found)} questions, not {n}'
 
 # %% ../nbs/01d_synthesis.ipynb #de105579
 _A_QUESTION, _MORE = 400, 400   # tokens that an answer may take: for each question, and besides
@@ -213,11 +214,23 @@ def _questions_of(paths: str | Path | list[str | Path] | None) -> list[str]:
     paths = [] if paths is None else [paths] if isinstance(paths, (str, Path)) else paths
     return [q for p in paths for q in (read_retrieval_set(p).queries.values() if is_retrieval_set(p) else read_qa(p)['question'])]
 
+def _is_template(name: str | None) -> bool:
+    "Questions by rule? A slip of the pen would cost money."
+    if not name or name == TEMPLATE or not get_close_matches(name.lower(), [TEMPLATE], 1, .86): return name == TEMPLATE
+    raise InputError(f"chat_model='{name}': did you mean {TEMPLATE} (questions by rule)? No chat model was asked")
+
+def _need_key(chat: RemoteChat) -> None:
+    try: chat.client
+    except InputError as e: raise InputError(f'{e}; or ask no model at all: --chat-model {TEMPLATE} writes questions by rule') from None
+
 def _by_rule(chosen: list[dict], n: int, seed: int) -> tuple[list[dict], dict]:
     "Questions from templates, and what the manifest says of them."
     rows = [r for c in chosen for r in template_questions(c, n, seed)]
     about = dict(written_by='rules of korembed (template); no language model', chat_model=TEMPLATE, cost=0.)
     return rows, dict(about=about, without_questions=len(chosen) - len({r['chunk_id'] for r in rows}))
+
+_UNSEEN = ('requests whose answer never arrived, which a service may charge all the same: at most `concurrency` for each time that a run was killed, '
+           'and those that were sent again after no answer came in time')
 
 def _by_chat(chosen: list[dict], chat: RemoteChat, n: int, prompt: str, language: str, concurrency: int) -> tuple[list[dict], dict]:
     "Questions from a chat model, and what the manifest says of them."
@@ -226,7 +239,7 @@ def _by_chat(chosen: list[dict], chat: RemoteChat, n: int, prompt: str, language
     answers = [a for d in done for a in d['answers']]
     price = dict(zip(('sent', 'back'), chat.prices[chat.model]), per='million tokens', of=PRICED) if chat.model in chat.prices else 'not known'
     about = dict(written_by='a chat model', chat_model=chat.model, service=chat.label, prompt=hash_text(prompt), price=price,
-                 cost=None if price == 'not known' else round(sum(a['cost'] for a in answers), 10),
+                 cost=None if price == 'not known' else round(sum(a['cost'] for a in answers), 10), not_in_cost=_UNSEEN,
                  tokens=sum(a['tokens'] for a in answers), answer_tokens=sum(a['answer_tokens'] for a in answers))
     wrong = [dict(source=c['source'], start=c['start'], questions=len(d['rows']), wrong=d['wrong']) for c, d in zip(chosen, done) if d['wrong']]
     return [r for d in done for r in d['rows']], dict(
@@ -234,6 +247,12 @@ def _by_chat(chosen: list[dict], chat: RemoteChat, n: int, prompt: str, language
         without_questions=sum(not d['rows'] for d in done))
 
 # %% ../nbs/01d_synthesis.ipynb #be59dfb6
+def _reviewed(path: str | Path, kept: list[dict], counts: dict) -> tuple[list[dict], list[dict], dict]:
+    "What people left, what they rejected, and the counts with it."
+    kept, refused, said = read_review(path, kept)
+    more = dict(Counter(r['reason'] for r in refused))
+    return kept, refused, counts | dict(kept=len(kept), rejected=counts['rejected'] | more, review=said)
+
 def _check_wishes(n: int, k: int, concurrency: int, language: str, out: str | Path) -> None:
     for name, value in dict(n=n, k=k, concurrency=concurrency).items():
         if value < 1: raise InputError(f'{name}={value}: give at least 1')
@@ -264,9 +283,9 @@ def generate(
     "A training and validation set for documents without questions. Raises InputError."
     _check_wishes(n, k, concurrency, language, out)
     told, exam = read_text(prompt) if prompt else PROMPT, _questions_of(tests)
-    by_rule = chat_model == TEMPLATE
+    by_rule = _is_template(chat_model)
     chat = None if by_rule else RemoteChat(chat_model or CHAT_MODEL, client, max_cost, SCHEMA, _A_QUESTION * n + _MORE)
-    if chat and not dry_run: chat.client   # a missing key is said before any work
+    if chat and not dry_run: _need_key(chat)   # said before any work
     texts, left_out = read_sources(docs)
     chunks, chosen, passed = cut_sources(texts, chunk_size, chunk_overlap)
     if not chosen: raise InputError(f'no text to write questions for in {len(texts)} documents; give more of them')
@@ -275,7 +294,7 @@ def generate(
                                     plan=None if by_rule else chat.plan([chat_request(c, n, told, language) for c in chosen]))
     rows, said = _by_rule(chosen, n, seed) if by_rule else _by_chat(chosen, chat, n, told, language, concurrency)
     kept, rejected, counts = filter_questions(rows, chunks, exam, model and as_embedder(model), k, language)
-    if reviewed: kept, refused, counts['review'] = read_review(reviewed, kept); rejected += refused
+    if reviewed: kept, refused, counts = _reviewed(reviewed, kept, counts); rejected += refused
     if not kept: raise InputError(f'no question is left of {len(rows)}; ' + (_most(counts['rejected']) or _most(said.get('wrong', {})) or 'the rules found none'))
     if review: write_review(kept, review, seed=seed)
     manifest = dict(setting='same-corpus' if same_corpus else 'unseen') | said.pop('about') | dict(
@@ -294,13 +313,14 @@ def manifest_lines(
     cut = (f"{made['documents']} documents, {made['chunks']} chunks, {made['asked_about']} to ask about (passed over, {counted(made['passed_over'])}; "
            f"left out: {len(made['left_out'])} documents)")
     if made.get('dry_run'):
-        price = f"{plan_line(made['plan'])} if no answer has to be asked for again" if made['plan'] else 'costs nothing'
+        price = f"{plan_line(made['plan'])}; an answer that cannot be used is asked for once more, which comes on top" if made['plan'] else 'costs nothing'
         return [cut, f"{made['chat_model']}: {price}"]
     q, trip = made['questions'], made['questions']['round_trip']
-    cost = 'price not known' if made['cost'] is None else f"${made['cost']:.6f} in all"
-    dense = '' if q['only_dense_share'] is None else f"; {q['only_dense_share']:.0%} found by the dense search alone"
+    cost = 'costs nothing' if 'price' not in made else 'price not known' if made['cost'] is None else f"${made['cost']:.6f} for the answers that arrived"
+    found = f"found again among {trip['k']} by BM25" + (f" or {trip['model']}" if 'model' in trip else '')
+    dense = '' if q.get('only_dense_share') is None else f"; {q['only_dense_share']:.0%} by the model alone"
     parts = ', '.join(f"{name}: {p['rows']} questions on {p['documents']} documents" for name, p in made['parts'].items())
     return [cut, f"questions by {made['written_by']}" + (f" ({made['service']})" if 'service' in made else '') + f', {cost}',
             *([f"asked twice: {made['asked_twice']} chunks; still not as asked, {counted(made['wrong'])}"] if 'wrong' in made else []),
             f"kept {sum(p['rows'] for p in made['parts'].values())} of {q['asked']} (rejected, {counted(q['rejected'])}); "
-            f"found again among {trip['k']}{dense}", f"setting {made['setting']}; {parts}"]
+            f"{found}{dense}", f"setting {made['setting']}; {parts}"]

@@ -104,10 +104,10 @@ def test_an_unanswered_side_is_no_set(chunks, rows, tmp_path):
     with pytest.raises(InputError, match='more documents'): write_set(dict(train=rows, validation=[]), chunks, tmp_path/'x', dict(setting='unseen'))
     assert not (tmp_path/'x').exists()
 
-def test_one_in_a_hundred_real_questions_falls_and_those_point_outside(korquad):
+def test_few_real_questions_fall_and_those_point_outside(korquad):
     real = read_qa(korquad)
     said = [Q._fault(r, 4, 200, 'ko') for r in real]
-    assert sum(map(bool, said)) < .01 * len(said) and set(said) == {'', 'needs the passage in sight'}
+    assert (len(said), sum(map(bool, said))) == (4523, 22) and set(said) == {'', 'needs the passage in sight'}   # the page of questions says so
     fell = [q for q, w in zip(real['question'], said) if w]
     assert any(q.startswith('그는 ') for q in fell) and all(q.split()[0] in ('이', '그', '그는', '그의', '이것의', '당시', '해당') for q in fell)
 

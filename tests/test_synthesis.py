@@ -1,5 +1,6 @@
 "Questions from a chat service that answers well, badly, slowly and not at all; kills; hostile documents."
 import io, json, os, random, signal, subprocess, sys, threading, time
+from collections import Counter
 import pytest
 from openai import OpenAI
 from openai_server import KEY, chat_answer, passage, questions, serve
@@ -21,7 +22,7 @@ def files(folder): return {p.relative_to(folder).as_posix(): p.read_bytes() for 
 
 def rows(out): return [json.loads(l) for part in ('train', 'validation') for l in (out/f'{part}.jsonl').read_text(encoding='utf-8').splitlines()]
 
-def test_each_passage_is_paid_once_and_asked_for_by_schema(docs, own, tmp_path):
+def test_each_passage_is_asked_once_and_by_schema(docs, own, tmp_path):
     with serve() as (url, received):
         made = generate(docs, tmp_path/'set', client=own(url))
         assert len(received) == made['asked_about'] == len(received.paid) and set(received.paid.values()) == {1}
@@ -47,6 +48,7 @@ def by_document(docs, says, attempts):
 
 as_json = lambda some: json.dumps(dict(questions=some), ensure_ascii=False)
 prose = lambda q: f'물론입니다! 아래에 질문을 적었습니다.\n```json\n{as_json(q)}\n```\n더 필요하면 말씀해 주세요.'
+more = lambda q: as_json(q + [r | dict(question=r['question'] + ' 더') for r in q])
 sorry, nothing, one, cut = lambda q: '죄송하지만 도와드릴 수 없습니다.', lambda q: '', lambda q: as_json(q[:1]), lambda q: as_json(q)[:-30]
 english = lambda q: as_json([r | dict(question=f'What happened in {i}?') for i, r in enumerate(q)])
 pointing = lambda q: as_json([r | dict(question=f'이 글에서 {r["question"]}') for r in q])
@@ -54,13 +56,14 @@ pointing = lambda q: as_json([r | dict(question=f'이 글에서 {r["question"]}'
 def test_answers_of_all_kinds(docs, own, tmp_path):
     names = list(docs)
     says = dict(zip(names, [(prose, sorry), (sorry, None), (nothing, nothing), (one, one), (cut, prose), (english, sorry), (pointing, sorry),
-                            ((400, dict(error=dict(message='content management policy'))), None)]))
+                            ((400, dict(error=dict(message='content management policy'))), None), (more, sorry)]))
     with serve(twist=lambda *a: twist(*a)) as (url, received):
         twist = by_document(docs, says, dict(received=received))
         made = generate(docs, tmp_path/'set', client=own(url))
         asked = len(received)
         assert generate(docs, tmp_path/'again', client=own(url)) == made
         assert len(received) == asked + 1   # only the one that was refused, and so was not paid
+    assert asked == 14   # a model that writes more than it was asked for is not asked again
     assert made['asked_twice'] == 4 and made['wrong'] == {'no answer': 1, '1 questions, not 2': 1, 'refused': 1}
     wrong = {w['source']: (w['questions'], w['wrong']) for w in made['wrong_chunks']}
     assert wrong[names[2]] == (0, 'no answer') and wrong[names[3]] == (1, '1 questions, not 2') and 'content management' in wrong[names[7]][1]
@@ -125,60 +128,70 @@ def test_the_limit_holds_however_many_ask_at_once(docs, own, tmp_path):
         assert 0 < spent <= 2 * whole
 
 PROCESS = """
-import json, os, sys
+import json, os, sqlite3, sys, time
 from pathlib import Path
 from korembed.synthesis import generate
-docs, out, pid = json.loads(Path(sys.argv[1]).read_text(encoding='utf-8')), sys.argv[2], Path(sys.argv[3])
-runs = 0
-while True:   # one long import, many short lives
-    runs += 1
-    if not (child := os.fork()):
-        try: generate(docs, out); code = 0
-        except KeyboardInterrupt: code = 130
-        except BaseException as e: print(e, file=sys.stderr, flush=True); code = 1
-        os._exit(code)
-    pid.write_text(f'{runs} {child}')
-    if os.waitpid(child, 0)[1] == 0 or runs > 20: break
-print(runs)
+docs, out, home = json.loads(Path(sys.argv[1]).read_text(encoding='utf-8')), Path(sys.argv[2]), Path(sys.argv[3])
+def kept():
+    if not (file := Path(os.environ['KOREMBED_CACHE'])/'answers.sqlite').is_file(): return []
+    with sqlite3.connect(file) as db: return [n.hex() for n, in db.execute('SELECT name FROM answers')]
+for seed in sys.argv[4:]:   # one long import, many short lives
+    os.environ['KOREMBED_CACHE'], lives = str(home/f'cache {seed}'), []
+    while len(lives) < 10:
+        if not (child := os.fork()):
+            try: generate(docs, out/seed); code = 0
+            except BaseException as e: print(e, file=sys.stderr, flush=True); code = 1
+            os._exit(code)
+        (home/'part').write_text(json.dumps([int(seed), len(lives), child])); os.replace(home/'part', home/'life')
+        ended = os.waitpid(child, 0)[1]
+        time.sleep(.1)   # what it had sent has reached the service
+        lives.append(dict(killed=ended == 9, until=time.monotonic(), kept=kept()))
+        if ended != 9: break
+    print(json.dumps(lives), flush=True)
 """
 
 class Killer:
-    "Kills the client when certain requests arrive, with others under way; what was sent before has reached the client by then."
-    def __init__(self, pid, at, with_signal): self.pid, self.at, self.signal, self.lock = pid, set(at), with_signal, threading.Lock()
-    def now(self):
-        while not (self.pid.is_file() and self.pid.read_text().strip().count(' ')): time.sleep(.01)
-        return self.pid.read_text()
+    "Answers late, and kills each life but the last of a seed at a random moment, whatever is under way then."
+    def __init__(self, life, kills): self.life, self.kills, self.lock, self.chance, self.left = life, kills, threading.Lock(), {}, {}
     def __call__(self, n, status, body):
-        life = self.now()
-        time.sleep(.02)
+        seed, life, child = json.loads(self.life.read_text(encoding='utf-8'))
         with self.lock:
-            if n in self.at:
-                time.sleep(.3)   # answers that have left are written down
-                if self.now() == life: os.kill(int(life.split()[1]), self.signal)
-                time.sleep(.3)
-            return (status, body) if self.now() == life and n not in self.at else ('hang', body)
-
-def run_process(tmp_path, docs, out, url, root, twist_pid):
-    (tmp_path/'docs.json').write_text(json.dumps(docs), encoding='utf-8')
-    env = os.environ | dict(PYTHONPATH=str(root), OPENAI_API_KEY=KEY, OPENAI_BASE_URL=url, TQDM_DISABLE='1', HF_DATASETS_DISABLE_PROGRESS_BARS='1')
-    return subprocess.run([sys.executable, '-c', PROCESS, str(tmp_path/'docs.json'), str(out), str(twist_pid)], env=env, capture_output=True, text=True, timeout=180)
+            chance = self.chance.setdefault(seed, random.Random(seed))
+            left = self.left[child] = self.left.get(child, chance.randint(1, 6)) - 1
+            late, wait = chance.uniform(.03, .1), chance.uniform(0, .1)
+        if left == 0 and life < self.kills: threading.Timer(wait, os.kill, (child, signal.SIGKILL)).start()
+        time.sleep(late)
+        return status, body
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='no fork here')
-@pytest.mark.parametrize('seed', [0])
-def test_killed_at_random_requests(seed, docs, own, root, tmp_path):
-    "The final set equals that of an undisturbed run, byte for byte, and no chunk was paid twice."
-    gap, pid = random.Random(seed).randint, tmp_path/'pid'
-    at = [first := gap(1, 4), second := first + gap(5, 7), second + gap(5, 7)]   # those under way at a kill are four at most
+def test_killed_at_random_moments(docs, own, root, tmp_path):
+    "What is kept is never asked again; what was under way at a kill, four at most, is: it may be paid twice, and the manifest says so."
+    seeds, kills, out, calm = range(3), 2, tmp_path/'set', tmp_path/'calm'
+    docs = docs | {f'{name} 2': f'둘째 글. {text}' for name, text in docs.items()}
+    (tmp_path/'docs.json').write_text(json.dumps(docs), encoding='utf-8')
     with serve(twist=lambda *a: killer(*a)) as (url, received):
-        killer = Killer(pid, at, signal.SIGKILL)
-        done = run_process(tmp_path, docs, tmp_path/'set', url, root, pid)
-        assert done.returncode == 0 and int(done.stdout) == 4, (done.stdout, done.stderr[-2000:])
-        assert len(received.paid) == 10 and set(received.paid.values()) == {1}
-        os.environ['KOREMBED_CACHE'] = str(tmp_path/'undisturbed')
+        killer = Killer(tmp_path/'life', kills)
+        env = os.environ | dict(PYTHONPATH=str(root), OPENAI_API_KEY=KEY, OPENAI_BASE_URL=url, TQDM_DISABLE='1', HF_DATASETS_DISABLE_PROGRESS_BARS='1')
+        done = subprocess.run([sys.executable, '-c', PROCESS, str(tmp_path/'docs.json'), str(out), str(tmp_path), *map(str, seeds)],
+                              env=env, capture_output=True, text=True, timeout=180)
+        assert done.returncode == 0, done.stderr[-2000:]
+        told, names = [json.loads(l) for l in done.stdout.splitlines()], RemoteChat(client=own(url), schema=SCHEMA, max_tokens=1200)
+        asked = [(at, names._name(r['messages']).hex()) for at, r in zip(received.at, received)]
         killer = lambda n, s, b: (s, b)
-        generate(docs, tmp_path/'calm', client=own(url))
-        assert set(received.paid.values()) == {2}   # it did ask anew
-    assert files(tmp_path/'set') == files(tmp_path/'calm')
+        made = generate(docs, calm, client=own(url))
+    began, again = 0., 0
+    for seed, lives in zip(seeds, told, strict=True):
+        kept: set = set()
+        assert [l['killed'] for l in lives] == [True] * kills + [False]
+        for life in lives:
+            sent = [name for at, name in asked if began < at <= life['until']]
+            assert not kept & set(sent) and len(sent) == len(set(sent))   # what is kept is not asked for
+            lost = set(sent) - (kept := set(life['kept']))
+            assert len(lost) <= 4 * life['killed']
+            began, again = life['until'], again + len(lost)
+        assert files(out/str(seed)) == files(calm)   # byte for byte as if nothing had happened
+    assert len(asked) == len(seeds) * made['asked_about'] + again and again >= len(seeds) * kills   # each kill found something under way
+    assert made['asked_about'] == 20 and 'a run was killed' in made['not_in_cost']
 
 def hurried(*args):
     "The command; answers under way have half a second to arrive when it is stopped."
@@ -188,7 +201,7 @@ def hurried(*args):
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='no such signal there')
 @pytest.mark.parametrize('silent', [False, True])
-def test_ctrl_c_in_the_middle_leaves_no_half_and_nothing_is_paid_twice(silent, docs, own, tmp_path):
+def test_ctrl_c_in_the_middle_leaves_no_half_and_what_arrives_is_kept(silent, docs, own, tmp_path):
     (tmp_path/'docs').mkdir()
     for name, text in docs.items(): (tmp_path/'docs'/f'{name.split("#")[0]}.txt').write_text(text, encoding='utf-8')
     running, stopped = [], []
@@ -253,13 +266,23 @@ def test_command(docs, own, root, tmp_path, capsys):
         except SystemExit as e: code = e.code or 0
         return code, capsys.readouterr()
     code, said = call()
-    assert code == 2 and 'OPENAI_API_KEY' in said.err and '\n' not in said.err.strip()
+    assert code == 2 and 'OPENAI_API_KEY' in said.err and '--chat-model template' in said.err and '\n' not in said.err.strip()
+    code, said = call('--chat-model', 'tmplate')
+    assert code == 2 and 'did you mean template' in said.err and not (tmp_path/'set').exists()
     with serve() as (url, received):
         own(url)
         code, said = call('--dry-run')
-        assert code == 0 and '10 requests' in said.out and not received
+        assert code == 0 and '10 requests' in said.out and 'once more, which comes on top' in said.out and not received
         code, said = call('--json', '--review', str(tmp_path/'sample.csv'))
-        assert code == 0 and json.loads(said.out)['setting'] == 'unseen' and (tmp_path/'sample.csv').is_file() and len(received) == 10
+        made = json.loads(said.out)
+        assert code == 0 and made['setting'] == 'unseen' and (tmp_path/'sample.csv').is_file() and len(received) == 10
+        head, *lines = (tmp_path/'sample.csv').read_text(encoding='utf-8-sig').splitlines()
+        (tmp_path/'sample.csv').write_text('\n'.join([head, *('OX'[i % 2] + l for i, l in enumerate(lines))]), encoding='utf-8-sig')
+        code, said = call('--reviewed', str(tmp_path/'sample.csv'))
+        counts, no = json.loads((tmp_path/'set'/'manifest.json').read_text(encoding='utf-8'))['questions'], len(lines) // 2
+        rejects = [json.loads(l)['reason'] for l in (tmp_path/'set'/'rejects.jsonl').read_text(encoding='utf-8').splitlines()]
+        assert code == 0 and no > 5 and counts['rejected'] == made['questions']['rejected'] | {'rejected by review': no} == dict(Counter(rejects))
+        assert f"kept {counts['kept']} of {counts['kept'] + len(rejects)} (rejected, " in said.out and f'rejected by review: {no})' in said.out
         code, said = call('--same-corpus', '-n', '1')
         assert code == 0 and 'setting same-corpus' in said.out
         assert call('--prompt', str(tmp_path/'none.txt'))[0] == 2
