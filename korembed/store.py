@@ -78,7 +78,7 @@ def _refuse_newer(folder: Path) -> None:
 def _make_whole(folder: Path, settings: Settings) -> None:
     "A new database, whole from its first moment: one that was killed while Chroma made it could never be opened again."
     SharedSystemClient.clear_system_cache()   # else a folder that was deleted would seem to be there still
-    with tempfile.TemporaryDirectory(prefix='rebuilt-', dir=folder, ignore_cleanup_errors=True) as new:   # `sweep` knows this name
+    with tempfile.TemporaryDirectory(prefix='.korembed-born-', dir=folder, ignore_cleanup_errors=True) as new:   # `sweep` knows this name
         chromadb.PersistentClient(new, settings=settings).close()
         made, place = Path(new)/'chroma.sqlite3', folder/'chroma.sqlite3'
         try: os.link(made, place)
@@ -102,15 +102,18 @@ def open_client(
         return chromadb.PersistentClient(str(folder), settings=settings)
 
 # %% ../nbs/04a_store.ipynb #4a43779e
-_BOOK = 'korembed.json'
+_BOOK, _REBUILT = 'korembed.json', re.compile('rebuilt-[0-9a-f]{8}')   # the second: a folder for a collection made anew
 
 def collection_folders(
     db_path: str | Path,  # folder of the database
 ) -> dict[str, str]:  # collection -> folder inside `db_path`; '.': itself
     "Where each collection lies that was filled here. Raises InputError."
     book = Path(db_path)/_BOOK
-    try: return dict(json.loads(book.read_text(encoding='utf-8'))['collections']) if book.is_file() else {}
+    try:
+        found = dict(json.loads(book.read_text(encoding='utf-8'))['collections']) if book.is_file() else {}
+        if not all(f == '.' or _REBUILT.fullmatch(f) for f in found.values()): raise ValueError   # one that leads out of the folder
     except (ValueError, KeyError, TypeError): raise InputError(f'{book}: damaged; delete it, then korembed index DOCS --rebuild') from None
+    return found
 
 def chroma_folder(
     name: str,  # of the collection
@@ -289,6 +292,13 @@ def swap_in(
     enter_collection(name, db_path, Path(built[0]).name)
     sweep(name, db_path)
 
+_LEFT = re.compile(_REBUILT.pattern + r'|\.korembed-born-\w{8}')
+_PARTS = re.compile(r'chroma\.sqlite3.*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|bm25-.*')   # what lies in a database
+
+def _is_left_over(folder: Path) -> bool:
+    "Did a rebuild leave this? A folder of the user's may be called so, too: then other things lie in it."
+    return bool(_LEFT.fullmatch(folder.name)) and folder.is_dir() and all(_PARTS.fullmatch(p.name) for p in folder.iterdir())
+
 def sweep(
     name: str,  # of the collection
     db_path: str | Path,  # folder of the database, or http://host:port
@@ -297,5 +307,7 @@ def sweep(
     if on_server(db_path): return _forget(name + _TEMPORARY, db_path)
     moved = collection_folders(db_path).get(name, '.') != '.'
     if moved and (Path(db_path)/'chroma.sqlite3').is_file(): _forget(name, db_path)
-    for folder in set(Path(db_path).glob('rebuilt-*')) - {Path(db_path)/f for f in collection_folders(db_path).values()}:
-        shutil.rmtree(folder, ignore_errors=True)   # a reader may still hold it open; the next writer tries again
+    used = set(collection_folders(db_path).values())
+    for folder in Path(db_path).iterdir():
+        # a reader may still hold it open; the next writer tries again
+        if folder.name not in used and _is_left_over(folder): shutil.rmtree(folder, ignore_errors=True)
