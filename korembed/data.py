@@ -10,7 +10,7 @@ __all__ = ['Positive', 'sample_path', 'is_prepared', 'read_qa', 'without_repeats
            'load_parts']
 
 # %% ../nbs/01_data.ipynb #3f795a11
-import hashlib, json, os, re, zipfile
+import hashlib, json, logging, os, re, zipfile
 from collections import Counter, deque
 from pathlib import Path
 from typing import Callable, Hashable, Iterator, Literal, NamedTuple, Sequence
@@ -68,16 +68,21 @@ def _beir_contents(path: Path) -> Contents:
     digest = hash_text(' '.join(sorted(hash_text(p.read_bytes().hex()) for p in sorted(path.rglob('*.*')))))
     return Contents(path.name, 'beir', digest, [r for r in rows if 'reason' not in r], [r for r in rows if 'reason' in r])
 
-def _contents(path: Path, format: str | None, columns: dict | None) -> Iterator[Contents | InputError]:
-    "What each part holds, in their order."
-    if is_beir(path): return iter([_beir_contents(path)])
+def _contents(path: Path, format: str | None, columns: dict | None) -> Iterator[tuple[str, Contents | InputError]]:
+    "What each part holds, after the file it lies in, in their order."
+    if is_beir(path): return iter([(str(path), _beir_contents(path))])
     parts = find_parts(path)
     if is_prepared(path): parts = [p for p in parts if Path(p.path).name in ('train.parquet', 'validation.parquet')]
     n = min(len(parts), cpu_count()) if sum(p.size for p in parts) > _large else 1
     # two at a time in flight for each process: memory does not grow with the number of files
-    return Parallel(n_jobs=n, return_as='generator', pre_dispatch='2*n_jobs')(delayed(try_part)(p, format, columns) for p in parts)
+    return zip([p.path for p in parts], Parallel(n_jobs=n, return_as='generator', pre_dispatch='2*n_jobs')(delayed(try_part)(p, format, columns) for p in parts))
 
 # %% ../nbs/01_data.ipynb #3365bf0e
+def _say_how_many(folder: Path, used: int) -> None:
+    "Who names a folder of documents should not take the one table in it for all of them."
+    n = sum(p.is_file() and not any(part.startswith('.') for part in p.relative_to(folder).parts) for p in folder.rglob('*'))
+    if used < n: logging.getLogger('korembed').info('%s: %d of %d files %s questions; the others were not read', folder, used, n, 'holds' if used == 1 else 'hold')
+
 class _About(NamedTuple):
     formats: list[str]  # as recognised
     digest: str  # of all bytes read, whatever the files are called
@@ -85,15 +90,17 @@ class _About(NamedTuple):
 
 def _gather(path: Path, format: str | None, columns: dict | None, write: Callable[[list[dict]], None]) -> _About:
     "Hand all rows over, part by part. Raises InputError when there is none."
-    seen, formats, digests, bad, odd, n = Counter(), set(), [], [], [], 0
-    for c in _contents(path, format, columns):
+    seen, formats, digests, bad, odd, n, used = Counter(), set(), [], [], [], 0, set()
+    for file, c in _contents(path, format, columns):
         if isinstance(c, InputError): odd.append(c); bad.append(reject('file cannot be used', str(c))); continue
         write(_numbered(c.rows, seen))
         formats.add(c.format); digests.append(c.digest); bad += c.rejects; n += len(c.rows)
+        if c.rows: used.add(file)
     if odd and not formats: raise odd[0]
     if not n:
         why = ', '.join(f'{n} x {r}' for r, n in Counter(b['reason'] for b in bad).most_common(3))
         raise InputError(f'{path}: no usable question ({why or "no article"}); give a file with answered questions')
+    if path.is_dir() and not is_beir(path) and not is_prepared(path): _say_how_many(path, len(used))
     return _About(sorted(formats), hash_text(' '.join(sorted(digests))), bad)
 
 # %% ../nbs/01_data.ipynb #7db5a67f
@@ -491,7 +498,7 @@ def _summary(qa: Dataset, bad: list[dict]) -> dict:
 def _describe_document(path: Path) -> dict:
     "A text without questions, described in the same words. Raises InputError where it is none."
     kind = document_kind(path.read_bytes()) if path.is_file() else 'folder'
-    if kind in ('json', 'zip', 'hwp', 'unknown', 'folder') or kind == 'text' and path.suffix.lower() in ('.csv', '.tsv', '.json', '.jsonl'):
+    if kind in ('json', 'zip', 'office', 'unknown', 'folder') or kind == 'text' and path.suffix.lower() in ('.csv', '.tsv', '.json', '.jsonl'):
         raise InputError(f'{path}: no document')
     text = read_document(path)
     return dict(format=kind, rows=0, articles=1, passages=1, rejected={}, warnings=[f'{path.name}: {len(text)} characters, no questions'])
