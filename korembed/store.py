@@ -10,7 +10,7 @@ __all__ = ['FORMAT', 'on_server', 'in_plain_words', 'open_client', 'collection_f
 # %% ../nbs/04a_store.ipynb #be52b0d7
 import json, os, re, shutil, sqlite3, struct, tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -256,10 +256,11 @@ def _blank(file: Path, used: int) -> None:
         if any(rest := f.read()): f.seek(used); f.write(bytes(len(rest)))
 
 def blank_unused(
-    folder: str | Path,  # of a Chroma database
+    folder: str | Path,  # of a Chroma database, with those made anew in it; nothing happens to a server
 ) -> None:
     "Empty the room for vectors that have not come yet: Chroma writes stray memory of the program there."
-    for head in Path(folder).glob('*/header.bin'):
+    if on_server(folder): return
+    for head in (h for place in ('', 'rebuilt-*/') for h in Path(folder).glob(f'{place}*/header.bin')):
         version, offset, room, n, size = struct.unpack_from(_HEAD, head.read_bytes().ljust(struct.calcsize(_HEAD), b'\0'))
         # of a form that is not known, nothing is touched
         if (version, offset) == (1, 0) and n <= room: _blank(head.with_name('data_level0.bin'), n * size); _blank(head.with_name('length.bin'), n * 4)
@@ -292,6 +293,12 @@ def swap_in(
     enter_collection(name, db_path, Path(built[0]).name)
     sweep(name, db_path)
 
+def _is_empty(file: Path) -> bool:
+    "Is no collection left in this database, whoever made it?"
+    try:
+        with closing(sqlite3.connect(f'{file.absolute().as_uri()}?mode=ro', uri=True)) as db: return not db.execute('select 1 from collections').fetchone()
+    except sqlite3.Error: return False
+
 _LEFT = re.compile(_REBUILT.pattern + r'|\.korembed-born-\w{8}')
 _PARTS = re.compile(r'chroma\.sqlite3.*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|bm25-.*')   # what lies in a database
 
@@ -306,7 +313,9 @@ def sweep(
     "Take away what an interrupted rebuild left, and what a finished one replaced. Only while `writing`."
     if on_server(db_path): return _forget(name + _TEMPORARY, db_path)
     moved = collection_folders(db_path).get(name, '.') != '.'
-    if moved and (Path(db_path)/'chroma.sqlite3').is_file(): _forget(name, db_path)
+    if moved and (first := Path(db_path)/'chroma.sqlite3').is_file():
+        _forget(name, db_path)
+        if _is_empty(first): first.unlink()   # what was deleted from its tables is still to be read in the file
     used = set(collection_folders(db_path).values())
     for folder in Path(db_path).iterdir():
         # a reader may still hold it open; the next writer tries again

@@ -119,6 +119,31 @@ def test_neighbours_are_found_on_real_text_after_documents_have_come_and_gone(tm
     for some in (dict(list(docs.items())[:20]), text, text | dict(list(docs.items())[:10])): index(some, 'offline', 'original_embeddings', tmp_path/'db', 100, 0, device='cpu')
     assert check_index('original_embeddings', tmp_path/'db', sample=300)['recall'] >= .999
 
+# ---- what should not be found
+
+@pytest.mark.parametrize('rebuilt', [False, True])
+def test_stray_memory_that_a_killed_run_or_an_earlier_version_left_is_emptied(rebuilt, tmp_path, small):
+    db, docs = tmp_path/'db', {'a.txt': '태양은 별이다.'}
+    for name in ('original_embeddings', 'other'): index(docs, small, name, db, rebuild=rebuilt, device='cpu')
+    files = list(db.rglob('data_level0.bin'))
+    assert len(files) == 2
+    for file in files:
+        with open(file, 'r+b') as f: f.seek(-100, 2); f.write(b'sk-a-key')
+    assert index(docs, small, 'other', db, device='cpu')['added'] == 0
+    assert not any(b'sk-a-key' in file.read_bytes() for file in files) and len(search('별', small, 'other', db, device='cpu')) == 1
+
+def test_after_a_rebuild_a_deleted_text_is_nowhere(tmp_path, small):
+    db, docs = tmp_path/'db', {'a.txt': '태양은 별이다.', 'b.txt': '비밀은 SECRETWORD 이다.'}
+    index(docs, small, 'original_embeddings', db, device='cpu')
+    index(docs | {'a.txt': '달은 별이 아니다.'}, small, 'other', db, device='cpu')
+    docs.pop('b.txt')
+    index(docs, small, 'original_embeddings', db, rebuild=True, device='cpu')
+    assert search('SECRETWORD', small, 'other', db, mode='bm25', device='cpu').source[0] == 'b.txt'   # who is not rebuilt stays
+    index(docs, small, 'other', db, rebuild=True, device='cpu')
+    assert not [f for f in db.rglob('*') if f.is_file() and b'SECRETWORD' in f.read_bytes()]
+    index(docs, small, 'third', db, device='cpu')
+    for name in ('original_embeddings', 'other', 'third'): assert len(search('별', small, name, db, device='cpu')) == 1
+
 # ---- what belongs to others
 
 def test_an_index_from_elsewhere_leads_out_of_its_folder_nowhere(tmp_path, small):
