@@ -164,7 +164,7 @@ def _add(db_path: str | Path, collection: chromadb.Collection, new: Dataset, emb
             took['embed'] += (now := time.perf_counter()) - start
             _patiently(db_path, collection.upsert, ids=part['id'], embeddings=vectors, documents=part['text'],
                        metadatas=[_facts(c, known) for c in _rows(part)])
-            if not on_server(db_path): blank_unused(db_path)
+            blank_unused(db_path)
             took['store'] += time.perf_counter() - now
             bar.update(len(vectors))
     return took
@@ -280,9 +280,11 @@ def index(
                  dimension=embedder.model.get_embedding_dimension(), title_in_text=title_in_text, versions=versions())
     with writing(db_path), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as tmp:
         sweep(collection, db_path)
+        blank_unused(db_path)
         pairs = docs.items() if isinstance(docs, dict) else each_document(docs, mode)
         texts = _on_disk((dict(name=without_halves(n)[0], text=without_halves(t)[0]) for n, t in pairs), _DOC, Path(tmp)/'texts.arrow')
         done = _put_in(texts, Path(tmp), collection, db_path, embedder, about, (chunk_size, chunk_overlap), max_chunks, metadata or {}, hnsw or {}, rebuild)
+        blank_unused(db_path)
     return dict(collection=collection, db_path=str(db_path)) | done | {k: about[k] for k in 'model dimension chunk_size chunk_overlap title_in_text'.split()}
 
 # %% ../nbs/04_indexing.ipynb #91077415

@@ -86,6 +86,7 @@ def check_where(
 EXACT = 5000   # chunks up to which a search is exact
 MODES = ('dense', 'bm25', 'hybrid')
 _OWN = ('source', 'start', 'end')
+_STATE = re.compile('[0-9a-f]{16}')   # name of a state of a collection, and of the folder with its BM25
 
 def as_queries(
     query: str | list[str] | dict[str, str],  # one question, several, or query id -> text
@@ -174,7 +175,9 @@ class Searcher:
         "Word matching over the same chunks: from memory, from disk, or built."
         if self._words is not None: return self._words
         room, whole = chroma_folder(self.name, self.db_path), self.note.get('state') == 'whole'
-        folder = None if on_server(room) or not whole else Path(room)/f'bm25-{self.name}'/self.note['contents']
+        # of an index from elsewhere, the note may say anything
+        named = whole and not on_server(room) and _STATE.fullmatch(str(self.note.get('contents')))
+        folder = Path(room)/f'bm25-{self.name}'/named[0] if named else None
         if folder and folder.is_dir():
             try: self._words = BM25.load(folder)
             except InputError as e: logger.warning('%s', e)
@@ -263,7 +266,7 @@ def _keep_bm25(words: BM25, folder: Path) -> None:
     try: words.save(folder)
     except InputError as e: return logger.debug('%s', e)   # a store that may only be read: built again next time
     for old in folder.parent.iterdir():
-        if old != folder: shutil.rmtree(old, ignore_errors=True)
+        if old != folder and _STATE.fullmatch(old.name): shutil.rmtree(old, ignore_errors=True)
 
 def _note_long(asked: dict[str, str], embedder: Embedder) -> None:
     most, prompt = embedder.model.max_seq_length, embedder.model.prompts.get('query') or ''
