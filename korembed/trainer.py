@@ -26,6 +26,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.integrations import TensorBoardCallback
+from transformers.trainer_utils import rotate_checkpoints
 from .config import TrainingConfig
 from .losses import LOSSES, find_loss, make_loss
 from .near_duplicates import join_groups, near_pairs
@@ -198,9 +199,11 @@ class GuardedTrainer(SentenceTransformerTrainer):
     def _load_from_checkpoint(self, checkpoint_path, model=None): _load_trained(self.model, Path(checkpoint_path)/'trained.safetensors')
 
     def _save_checkpoint(self, model, trial):
-        super()._save_checkpoint(model, trial)
+        super()._save_checkpoint(model, trial)   # deletes none: it would go by the time, which a second does not tell apart
         self.accelerator.wait_for_everyone()   # each process writes its random state
-        if self.args.should_save: seal(Path(self.args.output_dir)/f'checkpoint-{self.state.global_step}')
+        if not self.args.should_save: return
+        seal(Path(self.args.output_dir)/f'checkpoint-{self.state.global_step}')
+        rotate_checkpoints(self.args.output_dir, save_total_limit=2)
 
 # %% ../nbs/03e_trainer.ipynb #de3e5f5d
 @contextmanager
@@ -339,7 +342,7 @@ def _arguments(c: TrainingConfig, model: SentenceTransformer, rows: Dataset, sam
         prompts=prompts if any(prompts.values()) else None, dataloader_num_workers=c.num_workers,
         activation_checkpointing=c.gradient_checkpointing, activation_checkpointing_kwargs=dict(use_reentrant=False) if c.gradient_checkpointing else None,
         bf16=precision == 'bf16', fp16=precision == 'fp16', use_cpu=device == 'cpu', dataloader_pin_memory=device == 'cuda',
-        save_strategy='steps', save_steps=c.save_steps, save_total_limit=2, eval_strategy='no', report_to='none', disable_tqdm=True)
+        save_strategy='steps', save_steps=c.save_steps, eval_strategy='no', report_to='none', disable_tqdm=True)
 
 # %% ../nbs/03e_trainer.ipynb #105b67fe
 _full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -403,6 +406,7 @@ def fit(
     # mixed precision wraps `forward` and leaves it wrapped: scores and the merge must be in full precision
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     model.eval()
+    check_trained(model)
     best = watch.put_back(trainer.state.global_step) if watch else {}
     record.board.close()
     return dict(loss=record.losses(), from_step=record.start, step=trainer.state.global_step, best=best)

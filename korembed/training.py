@@ -26,7 +26,7 @@ from .negatives import audit_batches, candidates, labelled, triplets, with_colum
 from .runs import circumstances, new_run, read_run, run_lock
 from .scored import is_scored, read_scored, sentence_groups, similarity_scores
 from .text import InputError, write_json
-from .trainer import agree, batch_sampler, check_trained, fit, keep_few_kernels, leads, pick_attention, pick_precision, primary_metric, processes, set_dropout
+from .trainer import agree, batch_sampler, fit, keep_few_kernels, leads, pick_attention, pick_precision, primary_metric, processes, set_dropout
 
 # %% ../nbs/03_training.ipynb #1b7978dc
 def score(
@@ -143,12 +143,17 @@ def peak_memory() -> float:  # MiB that this process, or the graphics card, held
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == 'darwin' else 2**10), 1)
 
 # %% ../nbs/03_training.ipynb #6b992694
-def _steps(c: TrainingConfig, rows: Dataset) -> int:
-    return c.max_steps if c.max_steps > 0 else c.num_epochs * math.ceil(len(rows) / (c.batch_size * processes()))
+def _epoch(c: TrainingConfig, rows: Dataset) -> int: return math.ceil(len(rows) / (c.batch_size * processes()))
+
+def _steps(c: TrainingConfig, rows: Dataset) -> int: return c.max_steps if c.max_steps > 0 else c.num_epochs * _epoch(c, rows)
 
 def _warnings(c: TrainingConfig, lesson: Lesson, steps: int) -> list[str]:
     said, rows, cut = [], lesson.rows, lesson.about['cut']['positives_cut']
+    epoch, slow = _epoch(c, rows), c.warmup_steps if c.warmup_steps >= 1 else math.ceil(c.warmup_steps * steps)
     if c.warmup_steps >= steps and steps > 1: said.append(f'warmup_steps={c.warmup_steps:g}: as long as the run of {steps} steps; the rate never gets to its height')
+    # the rate of the first step of a warm-up is zero
+    elif slow and epoch < steps and epoch < max(slow, 2): said.append(f'batch_size={c.batch_size}: an epoch has {epoch} of the {slow:g} steps of the warm-up; '
+                                                                      'its model is still nearly the base: lower batch_size, or give more data')
     if len(rows) < c.batch_size: said.append(f'batch_size={c.batch_size}: there are only {len(rows)} rows; each has fewer negatives than that')
     if 'passage_id' in rows.column_names and len(set(rows['passage_id'])) < c.batch_size:
         said.append(f"batch_size={c.batch_size}: only {len(set(rows['passage_id']))} passages; batches cannot be filled without false negatives")
@@ -218,6 +223,12 @@ def _spelling(info: dict) -> str:
     n = len(info.get('letters', '').split())
     return f'Its tokenizer was given {n} pieces of Hangul that the base could not spell.\n\n' if n else ''
 
+_no_better = 'The best weights are those of the first step, at a rate of zero: the tuned model is the base, tuning did not improve on it.'
+
+def _is_base(manifest: dict) -> bool:
+    "Whether no step that taught anything is in the best weights."
+    return bool(manifest['metrics']) and manifest['best_step'] == 1 < manifest['steps'] and manifest['config']['warmup_steps'] > 0
+
 def _card(manifest: dict) -> str:
     "A short model card: what it is, from what, how it scored, where it ends."
     c, m, data, scored = manifest['config'], manifest['metrics'], manifest['data'], 'chunk_size' not in manifest['cut']
@@ -226,7 +237,7 @@ def _card(manifest: dict) -> str:
     held = 'held-out pairs of sentences' if scored else f'questions of {len(manifest["held_out_articles"])} held-out articles'
     table = (f'On {manifest["eval_examples"]} {held} '
              f'(step {manifest["best_step"]} of {manifest["steps"]}, chosen on these very rows: a score on others may be lower):\n\n'
-             f'| metric | base | tuned |\n|---|---|---|\n{rows}' if m else 'Trained on all that there was: nothing was held out to measure it on.\n')
+             f'| metric | base | tuned |\n|---|---|---|\n{rows}' + (f'\n{_no_better}\n' if _is_base(manifest) else '') if m else 'Trained on all that there was: nothing was held out to measure it on.\n')
     rows_of = 'two sentences with a score' if scored else f'question and {c["positive"]}'
     use = ('Use `encode_query` for both sentences' if scored else 'Use `encode_query` for questions and `encode_document` for documents')
     length = '' if scored else f', and was tuned on texts of at most {manifest["cut"]["chunk_size"]} characters'
@@ -317,7 +328,6 @@ def _train(c: TrainingConfig, data: str | Path, parts: dict, model: SentenceTran
     begun = time.time()
     fitted = fit(model, lesson.rows, c, run, (lambda: lesson.examine(model)) if lesson.examine else None, resume)
     seconds = dict(train=round(time.time() - begun, 1))
-    if c.tuning == 'lora': check_trained(model)
     if not leads(): return dict(run=str(run))
     if metrics: metrics['tuned'] = fitted['best']['scores']
     info = lora_info(model).to_dict('records')[0] | dict(letters=' '.join(letters)) | (dict(targets=c.lora_targets or linear_targets(model)) if c.tuning == 'lora' else {})
@@ -340,6 +350,7 @@ def _finish(run: Path, manifest: dict, metrics: dict) -> dict:
                train_examples=manifest['train_examples'], eval_examples=manifest['eval_examples']))
     write_json(run/'run.json', manifest)
     if metrics: logger.info('%s %.4f -> %.4f', manifest['primary'], *(metrics[who][manifest['primary']] for who in ('base', 'tuned')))
+    if _is_base(manifest): logger.warning(_no_better)
     return manifest | dict(run=str(run))
 
 # %% ../nbs/03_training.ipynb #025a873b
