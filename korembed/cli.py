@@ -662,11 +662,14 @@ def _typed(model, data, with_, weight, unit, chunk_size, chunk_overlap, document
     "The command to repeat it, without the folders of this machine."
     size = f' --chunk-size {chunk_size} --chunk-overlap {chunk_overlap}' if unit == 'chunk' else ''
     texts = ''.join(f' --documents {d.name}' for d in documents or [])
-    models = ''.join(f' --model {m}' for m in model)
+    from korembed.model import public_name
+    name = lambda m: public_name(m) if Path(m).is_absolute() else m
+    models = ''.join(f' --model {name(m)}' for m in model)
     titles = {None: '', True: ' --title-in-text', False: ' --no-title-in-text'}[title_in_text]
     read = (f' --format {format}' if format else '') + (f" --columns '{columns}'" if columns else '')
     fixed = f' --hybrid-weight {weight}' if weight is not None else ''
-    more = (f' --guard-data {guard.name}' if guard else '') + (f" --judge '{judge}'" if judge else '')
+    named = f'local:{name(judge[6:])}' if judge and judge.startswith('local:') else judge
+    more = (f' --guard-data {guard.name}' if guard else '') + (f" --judge '{named}'" if judge else '')
     more += f' --top-k {top_k}' * (top_k != 5) + f' --cluster {cluster}' * (cluster != 'passage') + ' --leaderboard' * leaderboard
     return f"korembed evaluate{models} --data {data.name} --with '{with_}'{fixed} --unit {unit}{size}{texts}{titles}{read}{more} --seed {seed}"
 

@@ -14,7 +14,7 @@ import numpy as np, pandas as pd
 from chromadb.api.types import validate_where
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from .fusion import Run, blend, fuse
-from .indexing import FINETUNED, ORIGINAL, as_embedder, model_fingerprint
+from .indexing import FINETUNED, ORIGINAL, as_embedder, model_fingerprint, model_reading
 from .lexical import BM25, char_bigrams
 from .metrics import top_k as best
 from .model import Embedder, count_tokens
@@ -117,7 +117,7 @@ class Searcher:
         self._place, self.store = chroma_folder(self.name, self.db_path), open_collection(self.name, self.db_path)
         with in_plain_words(self.db_path): note, self.count = read_note(self.store), self.store.count()
         if note != self.note or note.get('state') != 'whole': self._vectors, self._words, self._tried = None, None, False
-        if note.get('fingerprint') != self.note.get('fingerprint'): self._embedder = None   # made anew by another model
+        if any(note.get(k) != self.note.get(k) for k in ('fingerprint', 'reads')): self._embedder = None   # made anew by another model
         if note.get('state') == 'unfinished' and self.note.get('state') != 'unfinished':
             logger.warning('%s: its last filling did not end; run korembed index again, until then some documents are missing', self.name)
         self.note, self._state = note, state
@@ -131,7 +131,7 @@ class Searcher:
                 raise InputError(f'{self.name}: does not say which model made it; name it with --model')
             own = self.note.get('prompts') or {}
             embedder = as_embedder(model or self.note['model'], prompts if model or not own else {k: own.get(k, '') for k in ('query', 'passage')}, device)
-            check_maker(self.store, model_fingerprint(embedder.model))
+            check_maker(self.store, model_fingerprint(embedder.model), reads=model_reading(embedder.model))
             self._embedder = embedder
         return self._embedder
 

@@ -219,12 +219,17 @@ def check_maker(
     collection: chromadb.Collection,  # an existing one
     model: str,  # fingerprint of the model about to be used
     title_in_text: bool | None = None,  # how chunks are about to be put in; None: none are
+    reads: str = '',  # as `model_reading` of korembed.indexing gives it
 ) -> None:
     "The model, and what stands before the chunks, must be what made the vectors. Raises InputError that names both."
     note = read_note(collection)
     if note.get('fingerprint') != model:
         raise InputError(f"{collection.name}: made by {note.get('model', 'an unknown model')} ({note.get('fingerprint')}), not by this "
                          f'model or prompts ({model}); use that model, another --collection, or --rebuild')
+    was, now = (r.partition('@') for r in (note.get('reads', ''), reads))
+    if was[2] == now[2] and was[0] != now[0]:   # of other versions it would tell nothing
+        raise InputError(f"{collection.name}: {note.get('model')} has its weights of then, but another tokenizer or pooling ({now[0]}, not {was[0]}); "
+                         'put its files back, or index with --rebuild')
     had = note.get('title_in_text', False)
     if title_in_text is not None and had != title_in_text:
         raise InputError(f'{collection.name}: made with title_in_text={had}, not {title_in_text}; index with '

@@ -470,3 +470,17 @@ def test_a_broken_model_is_not_called_a_broken_database(tmp_path, docs, small):
     asking.search('태양의 나이는?')
     with torch.no_grad(): next(asking.embedder.model.parameters()).fill_(float('nan'))
     with pytest.raises(InputError, match='model gives vectors that are not finite'): asking.search('태양의 나이는?')
+
+@pytest.mark.parametrize('file,old,new', [('1_Pooling/config.json', '"mean"', '"cls"'), ('tokenizer.json', '"lowercase": true', '"lowercase": false')])
+def test_a_model_whose_pooling_or_tokenizer_was_changed_in_place_is_refused(tmp_path, docs, small, file, old, new):
+    some, db, folder = {n: docs[n] for n in list(docs)[:3]}, tmp_path/'db', tmp_path/'m'
+    Embedder(small, device='cpu').model.save_pretrained(str(folder))
+    for name in ('before', 'now'): index(some, str(folder), name, db, 60, 0)
+    made = open_collection('before', db)   # by a version that wrote down nothing of it
+    made.modify(metadata={k: v for k, v in made.metadata.items() if k != 'reads'})
+    text = (folder/file).read_text(encoding='utf-8')
+    assert old in text
+    (folder/file).write_text(text.replace(old, new), encoding='utf-8')
+    for act in (lambda n: search('태양의 나이는?', None, n, db, device='cpu'), lambda n: index(some, str(folder), n, db, 60, 0)):
+        with pytest.raises(InputError, match='another tokenizer or pooling'): act('now')
+        act('before')
