@@ -60,8 +60,14 @@ _large = 2**24   # bytes: below, a second process would start later than the fir
 def is_prepared(
     path: str | Path,  # any path
 ) -> bool:  # whether it is a folder that `prepare` wrote
-    "Is this a prepared folder?"
-    return (Path(path)/'manifest.json').is_file() and (Path(path)/'train.parquet').is_file()
+    "Is this a prepared folder? Raises InputError for one that was not written to its end."
+    place = Path(path)/'manifest.json'
+    if not place.is_file(): return False
+    try: begun = json.loads(place.read_text(encoding='utf-8')).get('unfinished')
+    except (ValueError, AttributeError): begun = False   # of another program
+    # read as plain files its exam would be among the lessons
+    if begun: raise InputError(f'{path}: was not written to its end; type the korembed generate that made it again')
+    return (Path(path)/'train.parquet').is_file()
 
 def _beir_contents(path: Path) -> Contents:
     queries, corpus, relevant, _ = read_beir(path)
