@@ -313,11 +313,13 @@ def mark_terms(
 ) -> str:  # the text with marks
     "Mark what stands in the question as well."
     wanted, out, at = set(char_bigrams(query)), [], 0
+    heads = {w[:2] for w in re.findall(r'[^\W_]+', query.lower())}
     for word in re.finditer(r'[^\W_]+', text):
         w = word[0].lower()
-        hit = [len(w) == 1 and w in wanted] * len(w)
+        hit, on = [len(w) == 1 and w in wanted] * len(w), False
         for i in range(len(w) - 1):
-            if w[i:i + 2] in wanted: hit[i] = hit[i + 1] = True
+            on = w[i:i + 2] in wanted and (on or not i or w[i:i + 2] in heads)
+            if on: hit[i] = hit[i + 1] = True
         for i, on in enumerate(hit):
             place = word.start() + i
             if on and not (i and hit[i - 1]): out.append(text[at:place] + before); at = place

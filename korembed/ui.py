@@ -656,6 +656,7 @@ _CSS = '''
 .ke-columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,16rem),1fr));gap:1rem}
 .ke-column{min-width:0}
 section{margin-top:1rem}
+section p{word-break:keep-all}
 .ke-column h2,section h2,.ke-column h3{font-size:1.05rem;margin:.6rem 0 .1rem;font-weight:600}
 .ke-asked{font-size:1.15rem;font-weight:600;margin:.4rem 0}
 .ke-hits{list-style:none;margin:0;padding:0}
