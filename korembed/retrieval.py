@@ -19,7 +19,7 @@ from .lexical import BM25, char_bigrams
 from .metrics import top_k as best
 from .model import Embedder, count_tokens
 from .store import check_maker, chroma_folder, in_plain_words, on_server, open_collection, read_note, state_of
-from .text import InputError
+from .text import InputError, nfc
 
 # %% ../nbs/05_retrieval.ipynb #227f0d87
 logger = logging.getLogger('korembed')
@@ -313,7 +313,7 @@ def mark_terms(
 ) -> str:  # the text with marks
     "Mark what stands in the question as well."
     wanted, out, at = set(char_bigrams(query)), [], 0
-    heads = {w[:2] for w in re.findall(r'[^\W_]+', query.lower())}
+    heads = {w[:2] for w in re.findall(r'[^\W_]+', nfc(query).lower())}
     for word in re.finditer(r'[^\W_]+', text):
         w = word[0].lower()
         hit, on = [len(w) == 1 and w in wanted] * len(w), False

@@ -886,9 +886,11 @@ def open_page(
     if not collection_names(db_path): raise InputError(f'{db_path}: no index here; make one with korembed index DOCS --db-path {db_path}')
     beside = Path(db_path).parent/FILE
     if report is None and not on_server(db_path) and beside.is_file(): report = beside
+    elif report is not None: read_results(report)
+    _who(desk := Desk(db_path, judge, device, max_cost))
     port = _free_port(host, port)
     _warn(host, auth)
-    return _launch(gr, page(Desk(db_path, judge, device, max_cost), report, None, top_k, _free(judge)), host, port, user)
+    return _launch(gr, page(desk, report, None, top_k, _free(judge)), host, port, user)
 
 # %% ../nbs/05a_ui.ipynb #8162185b
 def _free(judge: str | None) -> bool:
