@@ -816,9 +816,9 @@ def _connect(gr, desk: Desk, report: str | Path | None, p: dict, language, answe
     def on_ask(query, top_k, systems, base, tuned, asked_judge, chosen):
         found = ask(desk, query or '', top_k, tuple(systems), base, tuned, asked_judge)
         return found, answer_html(found, LANGUAGES[chosen])
-    def on_consulted(answer, heard, chosen):
-        if not (answer or {}).get('judging') or not heard or heard['columns'] != answer['columns']: return gr.skip(), gr.skip()
-        return heard, answer_html(heard, LANGUAGES[chosen])
+    def on_consulted(answer, heard):
+        return heard if heard and (answer or {}).get('judging') and heard['columns'] == answer['columns'] else answer
+    on_shown = lambda answer, chosen: answer_html(answer, LANGUAGES[chosen])
     def on_judge(questions, top_k, base, tuned, chosen, progress=gr.Progress()):
         words = say('searching', LANGUAGES[chosen])
         progress((0, None), desc=words)
@@ -837,14 +837,15 @@ def _connect(gr, desk: Desk, report: str | Path | None, p: dict, language, answe
     asked = dict(fn=on_ask, inputs=[*(p[k] for k in 'query top_k systems base_collection tuned_collection judged'.split()), language],
                  outputs=[answer, p['answer']], **hidden)
     late = dict(api_visibility='private', show_progress='hidden', trigger_mode='multiple')   # a slow judge keeps nobody from asking again
+    shown = dict(fn=on_shown, inputs=[answer, language], outputs=p['answer'], **late)   # once more after whichever of judge and switch ends last
     heard = gr.State()
     chosen_example = p['examples'].click(lambda row: row[0], p['examples'], p['query'], **hidden)
     for begin in (p['query'].submit, p['search'].click, chosen_example.then):
-        begin(**asked).then(partial(consult, desk), answer, heard, **late).then(on_consulted, [answer, heard, language], [answer, p['answer']], **late)
+        begin(**asked).then(partial(consult, desk), answer, heard, **late).then(on_consulted, [answer, heard], answer, **late).then(**shown)
     p['judge_all'].click(on_judge, [*(p[k] for k in 'questions top_k base_collection tuned_collection'.split()), language],
                          [judged, p['verdicts']], api_visibility='private')
     switched = [k for k in p if k in _in_language(gr, 'ko')] + ['answer', 'verdicts', 'report', 'text']
-    language.change(on_language, [language, answer, judged, p['text_collection'], p['document']], [p[k] for k in switched], **hidden)
+    language.change(on_language, [language, answer, judged, p['text_collection'], p['document']], [p[k] for k in switched], **hidden).then(**shown)
     language.change(None, language, None, js=_SET_LANGUAGE, api_visibility='private')
     p['text_collection'].change(on_collection, p['text_collection'], p['document'], **hidden)
     gr.on([p['document'].change, p['text_tab'].select], on_text, [p['text_collection'], p['document'], language], p['text'], **hidden)
