@@ -32,7 +32,7 @@ def visit(browser, url: str, scheme: str):
     tab.goto(url)
     tab.fill('#query textarea', QUESTION)
     tab.click('#search')
-    tab.wait_for_selector('#answer .ke-hits', timeout=120_000)
+    tab.wait_for_selector('#answer .ke-win', timeout=120_000)   # the judge comes last
     return tab
 
 if __name__ == '__main__':
