@@ -22,7 +22,7 @@ from .results import SCHEMA
 from .retrieval import rank_bm25, rank_dense
 from .runs import circumstances
 from .slices import flips, question_table, slice_scores
-from .text import InputError
+from .text import InputError, read_text
 
 # %% ../nbs/06_evaluation.ipynb #d06ff054
 logger = logging.getLogger('korembed')
@@ -97,7 +97,11 @@ def load_exam(
     shared = any(hash_text(t) in read['passages'] for t in exam.corpus.values())
     return exam._replace(queries={q: exam.queries[q] for q in keep}), dict(
         setting='same-corpus' if shared else 'unseen', unit='document', title_in_text=None, taken_out=len(exam.queries) - len(keep),
-        held_out_articles=None, articles=None, answers=None)
+        held_out_articles=None, articles=None, answers=_answers_beside(data))
+
+def _answers_beside(data: str | Path) -> dict[str, str] | None:
+    "Answers that a set in one file brings along."
+    return json.loads(read_text(data)).get('answers') if Path(data).is_file() else None
 
 # %% ../nbs/06_evaluation.ipynb #d2a4c72f
 def system_names(

@@ -39,6 +39,8 @@ def get_judge(
         model = load_model(path)
         return f'local {Path(path).name}', lambda t: model.encode(t, normalize_embeddings=True, show_progress_bar=False)
     embed = RemoteEmbedder('text-embedding-3-small' if name == 'openai' else name, max_cost=max_cost)
+    # other services call models name:tag, OpenAI none
+    if ':' in name and 'api.openai.com' in embed.address: raise InputError(f'judge {name}: nobody goes by that name; choose lexical, openai, an OpenAI model or local:PATH')
     if not dry_run: embed.client   # a missing key is said before any work
     return embed.label, embed
 

@@ -19,7 +19,7 @@ from .lexical import BM25, char_bigrams
 from .metrics import top_k as best
 from .model import Embedder, count_tokens
 from .store import check_maker, chroma_folder, in_plain_words, on_server, open_collection, read_note, state_of
-from .text import InputError
+from .text import InputError, nfc
 
 # %% ../nbs/05_retrieval.ipynb #227f0d87
 logger = logging.getLogger('korembed')
@@ -324,11 +324,13 @@ def mark_terms(
 ) -> str:  # the text with marks
     "Mark what stands in the question as well."
     wanted, out, at = set(char_bigrams(query)), [], 0
+    heads = {w[:2] for w in re.findall(r'[^\W_]+', nfc(query).lower())}
     for word in re.finditer(r'[^\W_]+', text):
         w = word[0].lower()
-        hit = [len(w) == 1 and w in wanted] * len(w)
+        hit, on = [len(w) == 1 and w in wanted] * len(w), False
         for i in range(len(w) - 1):
-            if w[i:i + 2] in wanted: hit[i] = hit[i + 1] = True
+            on = w[i:i + 2] in wanted and (on or not i or w[i:i + 2] in heads)
+            if on: hit[i] = hit[i + 1] = True
         for i, on in enumerate(hit):
             place = word.start() + i
             if on and not (i and hit[i - 1]): out.append(text[at:place] + before); at = place

@@ -328,8 +328,10 @@ def _setting(w: Walk, generated: dict | None, lessons: Path, docs: dict[str, str
     return 'same-corpus' if shared else 'unseen'
 
 def _as_set(exam: Path, docs: dict, sizes: dict, title_in_text: bool, path: Path) -> Path:
-    "The exam with its documents, for `evaluate` to leave out questions that were learnt, and not whole articles."
-    return write_retrieval_set(retrieval_set(read_qa(exam), 'chunk', **sizes, documents=docs, title_in_text=title_in_text), path)
+    "The exam with its documents and answers, for `evaluate` to leave out questions that were learnt, and not whole articles."
+    qa = read_qa(exam)
+    write_retrieval_set(retrieval_set(qa, 'chunk', **sizes, documents=docs, title_in_text=title_in_text), path)
+    return write_json(path, json.loads(read_text(path)) | dict(answers=dict(zip(qa['id'], qa['answer']))))
 
 # %% ../nbs/10a_walk.ipynb #9376c041
 def _beside(w: Walk) -> tuple[str, ...]:

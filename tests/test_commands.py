@@ -60,7 +60,8 @@ def pages() -> list[Path]: return sorted([*ROOT.glob('README*.md'), *(ROOT/'nbs'
 
 def printed() -> dict[str, list[str]]:
     "Page -> its commands, in their order."
-    found = {p.relative_to(ROOT).as_posix(): [c for b in _blocks(_text(p)) for c in _commands(b)] for p in pages()}
+    found = {p.relative_to(ROOT).as_posix(): [c for b in _blocks(_text(p)) for c in _commands(b)] for p in pages()
+             if p.name != 'README.ko.md'}   # its commands are README.md's, says tests/test_readme.py
     found['--help'] = [l for group in (app, data_app, runs_app) for c in group.registered_commands for l in c.epilog.splitlines()[1:]]
     return {page: list(dict.fromkeys(lines)) for page, lines in found.items() if lines}
 

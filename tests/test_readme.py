@@ -37,6 +37,13 @@ def test_korean_readme_says_what_the_english_one_says(root):
     targets = re.findall(r'\]\(([^)#]+)\)', korean)
     assert len(targets) > 10
     for t in targets: assert (root/t).exists(), t
+    commands = lambda text: {l.split()[1] for l in indented(text) if l.startswith('    korembed ')}
+    assert commands(korean) == commands(english) and len(commands(english)) > 10
+    guides = lambda text: set(re.findall(r'nbs/guides/\w+\.ipynb', text))
+    assert guides(english) <= guides(korean) == {f'nbs/guides/{p.name}' for p in (root/'nbs'/'guides').glob('*.ipynb')}
+    said = [l for l in indented(english) if re.match(r'    (Tuning|BM25|the tuned|hybrid,|No clear|Not one|Something|Better)', l)]
+    assert len(said) > 3 and [l for l in indented(korean) if l in said] == said
+    assert korean.splitlines()[0] != english.splitlines()[0]   # two pages, two titles
 
 def test_korean_start_page_explains_the_result_it_shows(root):
     cells = json.loads((root/'nbs'/'guides'/'getting_started_ko.ipynb').read_text(encoding='utf-8'))['cells']

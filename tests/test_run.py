@@ -4,8 +4,10 @@ import pytest
 from processes import start
 from test_cli import korembed, refused
 from korembed.data import read_qa, retrieval_set, sample_path, write_retrieval_set
+from korembed.evaluation import load_exam
 from korembed.results import FILE
-from korembed.walk import _setting, example_walk, read_walk, run
+from korembed.slices import flips
+from korembed.walk import _as_set, _setting, example_walk, read_walk, run
 
 @pytest.fixture(scope='module')
 def few(tmp_path_factory):
@@ -148,6 +150,11 @@ def test_an_exam_on_documents_that_were_learnt_from_is_called_so(few, tmp_path):
     assert _setting(w, made, questions('both.jsonl', a, b), docs) == 'same-corpus'
     assert _setting(w, dict(setting='same-corpus'), tmp_path/'other.jsonl', docs) == 'same-corpus'
     assert _setting(w, None, tmp_path/'both.jsonl', docs) == 'same-corpus'   # own questions, too
+    asked = _as_set(tmp_path/'both.jsonl', docs, dict(chunk_size=100, chunk_overlap=20), False, tmp_path/'set.json')
+    exam, about = load_exam(asked, [])
+    first = {q: [(d, 1.)] for q, r in exam.relevant_docs.items() for d in r}
+    flipped = flips(exam, dict(base=dict.fromkeys(exam.queries, []), tuned=first), answers=about['answers'])
+    assert {f['question']: f['answer'] for f in flipped} == {f'{t}?': docs[t][:3] for t in (a, b)}   # to be read in both lists
     write_retrieval_set(retrieval_set(read_qa(tmp_path/'exam.jsonl')), tmp_path/'set.json')
     as_set = w._replace(evaluate=dict(data=str(tmp_path/'set.json')))
     assert [_setting(as_set, made, tmp_path/f'{n}.jsonl', docs) for n in ('other', 'both')] == ['unseen', 'same-corpus']

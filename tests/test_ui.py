@@ -96,20 +96,23 @@ def search(tab, text: str) -> None:
 def columns(tab) -> dict[str, list[str]]:
     "Texts of the hits under each heading."
     texts = lambda c: [h.inner_text() for h in c.query_selector_all('.ke-text')]
-    return {c.query_selector('h3').inner_text(): texts(c) for c in tab.query_selector_all('#answer .ke-column')}
+    return {c.query_selector('h2').inner_text(): texts(c) for c in tab.query_selector_all('#answer .ke-column')}
 
 def test_search_shows_both_lists(opened, pictures):
     with opened() as tab:
         assert tab.title() == 'korembed: 검색 비교' and tab.evaluate('document.documentElement.lang') == 'ko'
         search(tab, QUESTION)
         found = columns(tab)
-        assert list(found) == ['원래 모델', '튜닝한 모델', 'BM25 (낱말)', '혼합 (BM25 + 튜닝)'] and all(len(h) == 3 for h in found.values())
-        assert found['원래 모델'] != found['튜닝한 모델'] and '수성' in ' '.join(found['BM25 (낱말)'])
+        assert list(found) == ['원래 모델', '튜닝한 모델', 'BM25 (글자)', '하이브리드 (BM25 + 튜닝)'] and all(len(h) == 3 for h in found.values())
+        assert found['원래 모델'] != found['튜닝한 모델'] and '수성' in ' '.join(found['BM25 (글자)'])
         assert [e.inner_text() for e in tab.query_selector_all('.ke-column:first-child .ke-head b')] == ['1', '2', '3']
         assert '행성' in [e.inner_text() for e in tab.query_selector_all('mark')]
         shown = tab.inner_text('#answer')
         assert re.search(r'조각 \d+/\d+ · \d+~\d+자', shown) and re.search(r'\d+ ms', shown) and '계단' in shown
-        assert '움직인 조각' in shown and '승자: ' in shown and 'lexical' in shown
+        assert '순위가 바뀐 조각' in shown and '순위를 더함 (RRF)' in shown
+        tab.wait_for_selector('#answer .ke-win')
+        shown = tab.inner_text('#answer')
+        assert '승자: ' in shown and 'lexical' in shown and '심판 중' not in shown
         tab.screenshot(path=pictures/'search.png', full_page=True)
 
 def _shown(tab, name: str) -> list[str]:
@@ -119,23 +122,30 @@ def _shown(tab, name: str) -> list[str]:
 def test_language_is_switched(opened, pictures):
     with opened() as tab:
         search(tab, QUESTION)
+        tab.wait_for_selector('#answer .ke-win')
         before = list(columns(tab).values())
         tab.get_by_label('English').check()
-        tab.wait_for_function('() => document.querySelector("#answer h3")?.innerText === "Base"')
+        tab.wait_for_function('() => document.querySelector("#answer h2")?.innerText === "Base"')
         assert list(columns(tab).values()) == before   # not asked twice
         assert tab.title() == 'korembed: search compared' and tab.evaluate('document.documentElement.lang') == 'en'
         assert [t.inner_text() for t in tab.get_by_role('tab').all()] == ['Search', 'Judge', 'Report', 'Text']
-        for e in tab.query_selector_all('#answer h3, #answer thead th, #answer .ke-move'): assert not re.search('[가-힣]', e.inner_text())
+        for e in tab.query_selector_all('#answer h2, #answer thead th, #answer .ke-move'): assert not re.search('[가-힣]', e.inner_text())
         left = [line.strip() for name in ('Search', 'Judge', 'Report', 'Text') for line in _shown(tab, name)]
         assert not [w for w, _ in ui._WORDS.values() if w in left]
+        tab.get_by_role('tab', name='Search').click()
         tab.screenshot(path=pictures/'english.png', full_page=True)
+        tab.reload()   # the address remembers the language
+        tab.wait_for_function('() => document.querySelector("#search")?.innerText.trim() === "Search"')
+        search(tab, QUESTION)
+        assert list(columns(tab))[0] == 'Base' and tab.title() == 'korembed: search compared' and tab.evaluate('document.documentElement.lang') == 'en'
         tab.get_by_label('한국어').check()
-        tab.wait_for_function('() => document.querySelector("#answer h3")?.innerText === "원래 모델"')
+        tab.wait_for_function('() => document.querySelector("#answer h2")?.innerText === "원래 모델"')
 
 def test_tabs_of_report_judge_and_text(opened, pictures):
     with opened() as tab:
         tab.get_by_role('tab', name='평가').click()
-        assert '튜닝이 도움이 되었습니다: NDCG@10' in tab.inner_text('#report') and '가장 나빠진 질문' in tab.inner_text('#report')
+        told = tab.inner_text('#report')
+        for piece in ('튜닝이 도움이 되었습니다: NDCG@10', '튜닝한 모델은 BM25보다 못합니다', '평가 설정: unseen', '가장 나빠진 질문'): assert piece in told, piece
         tab.locator('#report summary').first.click()
         assert tab.locator('#report details[open] .ke-column').count() == 2
         tab.screenshot(path=pictures/'report.png', full_page=True)
@@ -164,10 +174,43 @@ def test_bar_moves_while_the_judge_works(opened, monkeypatch):
         finally: gate.set()
         tab.wait_for_selector('#verdicts table')
 
+def test_lists_do_not_wait_for_the_judge(opened, monkeypatch, pictures):
+    gate, judge, first = threading.Event(), ui.judge, '수성은 어떤 행성인가?'
+    def slow(*args):
+        if args[-1] == {'0': first}: gate.wait(20)
+        return judge(*args)
+    monkeypatch.setattr(ui, 'judge', slow)
+    with opened() as tab:
+        search(tab, first)
+        assert len(columns(tab)['원래 모델']) == 3 and '심판 중' in tab.inner_text('#answer') and '승자' not in tab.inner_text('#answer')
+        tab.screenshot(path=pictures/'judging.png', full_page=True)
+        search(tab, '금성은?')   # nobody is kept from asking again
+        gate.set()
+        tab.wait_for_selector('#answer .ke-win')
+        tab.wait_for_timeout(300)   # the first judgement comes too late and is not shown
+        assert tab.inner_text('#answer .ke-asked') == '금성은?' and '심판 중' not in tab.inner_text('#answer')
+
+def test_nothing_korean_in_english_nothing_english_in_korean(home, root):
+    paper, desk = next((root/'submission').glob(f'*/{FILE}')), ui.Desk(home/'chroma_db', 'lexical', 'cpu')
+    found = ui.consult(desk, ui.ask(desk, QUESTION, 1, judged=True))
+    found['columns'] = [c | dict(hits=[h | dict(text='', source='') for h in c['hits']], texts=dict.fromkeys(c.get('texts', ()), '')) for c in found['columns']]
+    missing = ui.consult(desk, ui.ask(desk, QUESTION, 1, base='no', judged=True))
+    wrong = dict(error='openai: no key')
+    def words(language):
+        html = ''.join(map(str, (ui.report_html(paper, language), ui.report_html(root, language), ui.report_html(None, language),
+            ui.answer_html(found, language), ui.answer_html(missing | dict(columns=missing['columns'][:1]), language), ui.answer_html(wrong, language),
+            ui.verdicts_html(ui.judge_many(desk, QUESTION), language), ui.verdicts_html(ui.judge_many(desk, ''), language), ui.text_html(desk, 'no', 'x', language))))
+        html = re.sub(r'<(span|p)[^>]* lang="en".*?</\1>|<details>.*?</details>|<code>.*?</code>|<ul.*?</ul>|="[^"]*"', '', html, flags=re.S)
+        return re.sub('<[^>]+>', ' ', html).replace(QUESTION, '')
+    assert not re.findall('[가-힣]+', words('en'))
+    names = set('base tuned bm25 hybrid hybrid_base unseen lexical english.jsonl NDCG MRR Recall BM25 TF-IDF RRF HED n-gram DOCS MODEL ms p'.split())
+    names |= {ORIGINAL, FINETUNED, 'no'}
+    assert {w.strip('.') for w in re.findall(r'[A-Za-z][\w.-]*', words('ko'), re.ASCII)} - names == set()
+
 def test_untrusted_text_is_only_text(opened):
     with opened() as tab:
         search(tab, f'명왕성의 함정 {EVIL}')
-        assert any(EVIL in h for h in columns(tab)['BM25 (낱말)']) and EVIL in tab.inner_text('.ke-asked')
+        assert any(EVIL in h for h in columns(tab)['BM25 (글자)']) and EVIL in tab.inner_text('.ke-asked')
         tab.wait_for_selector('.ke-quiet:has-text("<b>함정.txt")')
         tab.get_by_role('tab', name='평가').click()
         assert EVIL in tab.inner_text('#report')
@@ -177,7 +220,7 @@ def test_untrusted_text_is_only_text(opened):
         tab.locator('#examples button').first.click()
         tab.wait_for_function('text => document.querySelector("#answer .ke-asked")?.innerText === text', arg=EVIL)
         tab.get_by_label('English').check()
-        tab.wait_for_function('() => document.querySelector("#answer h3")?.innerText === "Base"')
+        tab.wait_for_function('() => document.querySelector("#answer h2")?.innerText === "Base"')
         assert tab.evaluate('window.hacked') is None and tab.locator('#answer img, #answer script, #text img').count() == 0
 
 def test_errors_are_shown_in_the_page(opened, home, monkeypatch, pictures):
@@ -185,14 +228,15 @@ def test_errors_are_shown_in_the_page(opened, home, monkeypatch, pictures):
     error = lambda words: tab.wait_for_function('w => document.querySelector("#answer .ke-error")?.innerText.includes(w)', arg=words)
     with opened() as tab:
         tab.click('#search')
-        error('type a question')
+        error('질문을 입력하세요')
         open_client(home/'chroma_db').delete_collection('short_lived')
         tab.get_by_role('button', name='설정').click()
         tab.get_by_label('튜닝한 모델의 컬렉션').click()
         tab.get_by_role('option', name='short_lived').click()
         search(tab, QUESTION)
         error('korembed index')
-        assert len(columns(tab)['원래 모델']) == 3 and 'compares base and tuned' in tab.inner_text('#answer')   # the others answer
+        assert '이 검색을 할 수 없습니다' in tab.inner_text('#answer .ke-error') and len(columns(tab)['원래 모델']) == 3   # the others answer
+        tab.wait_for_selector('#answer .ke-error:has-text("심판은 원래 모델과 튜닝한 모델을 비교합니다")')
         tab.screenshot(path=pictures/'errors.png', full_page=True)
         tab.get_by_label('튜닝한 모델의 컬렉션').click()
         tab.get_by_role('option', name=FINETUNED).click()
@@ -201,13 +245,14 @@ def test_errors_are_shown_in_the_page(opened, home, monkeypatch, pictures):
             monkeypatch.setattr(ui, 'judge', fail)
             search(tab, f'{wrong} {QUESTION}')
             error(str(wrong))
+            assert '심판의 판정을 받을 수 없습니다' in tab.inner_text('#answer')
             assert all(len(h) == 3 for h in columns(tab).values()) and 'Traceback' not in tab.inner_text('body')
         (home/FILE).rename(home/'away.json')
         try:
             tab.get_by_label('English').check()
             tab.wait_for_function('() => document.querySelector("#search")?.innerText.trim() === "Search"')
             tab.get_by_role('tab', name='Report').click()
-            assert f'no {FILE} here' in tab.inner_text('#report')
+            assert f'no {FILE} here' in tab.inner_text('#report') and 'cannot be opened' in tab.inner_text('#report')
         finally: (home/'away.json').rename(home/FILE)
 
 def test_keyboard_alone(opened):
@@ -278,13 +323,15 @@ def test_labels_and_contrast(opened, scheme):
             tab.get_by_role('tab', name=name).click()
             tab.wait_for_timeout(300)   # colours fade in
             assert tab.evaluate(CONTRAST) == [] and tab.evaluate(NAMELESS) == [], name
-        assert tab.locator('h1').count() == 1 and tab.locator('img:not([alt])').count() == 0
+        levels = tab.evaluate('[...document.querySelectorAll("h1, h2, h3, h4, h5, h6")].filter(e => e.checkVisibility()).map(e => +e.tagName[1])')
+        assert levels.count(1) == 1 and all(b - a <= 1 for a, b in zip(levels, levels[1:])), levels
+        assert tab.locator('img:not([alt])').count() == 0
 
 def _join(served, question: str) -> str:
     "What the browser does to ask: the HTML of the answer."
     button = next(b._id for b in served.blocks.values() if b.elem_id == 'search')
     function = next(d['id'] for d in served.config['dependencies'] if (button, 'click') in d['targets'])
-    data = [question, 3, ['base', 'tuned', 'bm25', 'hybrid'], ORIGINAL, FINETUNED, True, '한국어']
+    data = [question, 3, ['base', 'tuned', 'bm25', 'hybrid'], ORIGINAL, FINETUNED, False, '한국어']
     asked = dict(data=data, fn_index=function, session_hash=str(abs(hash(question))))
     with httpx.Client(base_url=served.local_url + 'gradio_api/', timeout=60) as client:
         assert client.post('queue/join', json=asked).status_code == 200
@@ -297,7 +344,7 @@ def test_ten_at_once_each_get_their_own_answer(served, home):
     asked = [f'{q} ({i})' for i, q in enumerate(['태양', '수성', '금성', '지구', '화성', '목성', '토성', '천왕성', '해왕성', '혜성'])]
     with ThreadPoolExecutor(10) as pool: answers = list(pool.map(lambda q: _join(served, q), asked))
     desk, times = ui.Desk(home/'chroma_db', 'lexical', 'cpu'), lambda html: re.sub(r'\d+ ms', '', html)
-    for q, html in zip(asked, answers): assert times(html) == times(str(ui.answer_html(ui.ask(desk, q, 3, judged=True)))), q
+    for q, html in zip(asked, answers): assert times(html) == times(str(ui.answer_html(ui.ask(desk, q, 3)))), q
 
 def test_nothing_leaves_this_machine(served, requested, outside, opened):
     with opened() as tab:

@@ -32,7 +32,7 @@ def visit(browser, url: str, scheme: str):
     tab.goto(url)
     tab.fill('#query textarea', QUESTION)
     tab.click('#search')
-    tab.wait_for_selector('#answer .ke-hits', timeout=120_000)
+    tab.wait_for_selector('#answer .ke-win', timeout=120_000)   # the judge comes last
     return tab
 
 if __name__ == '__main__':
@@ -44,8 +44,8 @@ if __name__ == '__main__':
         write(tab.screenshot(), 'ui_search.png')
         tab = visit(browser, page.local_url, 'dark')
         tab.get_by_label('English').check()
-        tab.wait_for_selector('h3:text-is("What moved")')
-        tab.locator('h3:text-is("What moved")').evaluate('e => e.scrollIntoView()')
+        tab.wait_for_selector('h2:text-is("What moved")')
+        tab.locator('h2:text-is("What moved")').evaluate('e => e.scrollIntoView()')
         tab.wait_for_timeout(500)
         write(tab.screenshot(), 'ui_moved.png')
         browser.close(); page.close(verbose=False)
