@@ -631,7 +631,7 @@ def evaluate(
     if out: out.mkdir(parents=True, exist_ok=True); write_report(result, out)
     beside = {}
     if leaderboard: beside['public'] = _leaderboard(result)
-    if mteb: beside['mteb'] = _mteb(result['models'], mteb, prompts, device, out)
+    if mteb: beside['mteb'] = _mteb(dict(zip(result['models'], models)), mteb, prompts, device, out)
     text = '\n\n'.join([*_found_lines(result), *(b.pop('text') for b in beside.values())])
     _show(result | beside, as_json, text)
 
@@ -652,8 +652,8 @@ def _mteb(models: dict[str, str], tasks: str, prompts: Optional[str], device: Op
     return dict(text='\n\n'.join(f'{n}\n{_aligned(t, index=False)}' for n, t in found.items()), rows={n: t.to_dict('records') for n, t in found.items()})
 
 def _found_lines(result: dict) -> list[str]:
-    from korembed.report import cut_line, guard_line, judge_line, summary_table, verdict_line
-    held = f"{result['taken_out']} left out because a model was trained on them\n" if result['taken_out'] else ''
+    from korembed.report import cut_line, guard_line, judge_line, left_out_line, summary_table, verdict_line
+    held = f'{said}\n' if (said := left_out_line(result)) else ''
     said = filter(None, (verdict_line(result), guard_line(result), cut_line(result), judge_line(result)))
     return [held + _aligned(summary_table(result)), '\n'.join(said)]
 

@@ -17,7 +17,7 @@ from .fusion import blend, check_weight, cross_blend, fuse, tune_weight
 from .judge import examine_judge, get_judge, judge as judge_hits
 from .leaderboard import korquad_task, mteb_scores, task_sizes
 from .metrics import METRICS, PRIMARY, gains, rank_metrics
-from .model import Embedder, at_scales, count_tokens, load_model
+from .model import Embedder, at_scales, count_tokens, load_model, public_name
 from .results import SCHEMA
 from .retrieval import rank_bm25, rank_dense
 from .runs import circumstances
@@ -245,15 +245,15 @@ def evaluate(
     if judge and len(models) < 2: raise InputError('judge: two models are needed, the base and the tuned one')
     who = get_judge(judge) if isinstance(judge, str) else judge
     exam, about = load_exam(data, list(models), unit, chunk_size, chunk_overlap, documents, title_in_text, format, columns, leaderboard)
-    if about['taken_out']: logger.info('%d taken out because a model was trained on them; %d questions of %s left', about['taken_out'],
-                                       len(exam.queries), ', '.join(about['held_out_articles'] or ['the set']))
+    if about['taken_out']: logger.info('%d %s taken out because a model was trained on them; %d questions of %s left', about['taken_out'],
+                                       ('article' if about['held_out_articles'] else 'question') + 's' * (about['taken_out'] > 1), len(exam.queries), ', '.join(about['held_out_articles'] or ['the set']))
     guarded = load_exam(guard_data, list(models)) if guard_data else None   # before the models: what cannot be read is refused at once
     names, loaded = system_names(list(models)), models if isinstance(models, dict) else {}
     embedders = {n: loaded.get(m) or Embedder(m, prompts, device) for n, m in names.items()}
     found, runs, scores = _examine(Path(data).name, exam, about, embedders, with_, weight, cluster, top_k, seed)
     guard = _examine(Path(guard_data).name, *guarded, embedders, top_k=top_k, seed=seed)[0] if guarded else None
     public = {s: mteb_scores(exam, r).mean().round(6).to_dict() for s, r in runs.items()} if leaderboard else None
-    return dict(schema=SCHEMA, **found, primary=PRIMARY, top_k=top_k, models=names, cut=_cut(embedders, exam), sizes=task_sizes(exam),
+    return dict(schema=SCHEMA, **found, primary=PRIMARY, top_k=top_k, models={n: public_name(m) if Path(m).is_absolute() else m for n, m in names.items()}, cut=_cut(embedders, exam), sizes=task_sizes(exam),
                 per_query=_per_query(exam, scores),
                 **_looked_into(exam, about, runs, scores, seed), guard=guard, leaderboard=public,
                 judge=_judged(exam, runs, who, top_k) if who else None, training=None, seed=seed,

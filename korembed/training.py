@@ -94,6 +94,7 @@ class Lesson(NamedTuple):
     pairs: Dataset  # a row for each question
     rows: Dataset  # as the loss eats them
     texts: list[str]  # all that is learnt from
+    documents: int  # that the exam searches; 0 where it does not search
     examine: Callable[[SentenceTransformer], dict[str, float]] | None  # None: nothing is held out
     about: dict  # for the manifest: eval_examples, held_out_articles, overlap, cut, negatives
 
@@ -104,7 +105,7 @@ def _questions(model: SentenceTransformer, parts: dict, c: TrainingConfig, setti
     exam = _validation(parts, c, cut)
     about = dict(eval_examples=len(exam.queries) if exam else 0, held_out_articles=sorted(set(parts['validation']['title'])) if exam else [],
                  setting=setting, overlap=assert_disjoint(parts['train'], parts['validation'], setting) if exam else {}, cut=cut, negatives=passed)
-    return Lesson(pairs, rows, [*pairs['anchor'], *pairs['positive']], (lambda m: score(m, exam)) if exam else None, about)
+    return Lesson(pairs, rows, [*pairs['anchor'], *pairs['positive']], len(exam.corpus) if exam else 0, (lambda m: score(m, exam)) if exam else None, about)
 
 def _scored(model: SentenceTransformer, parts: dict, c: TrainingConfig) -> Lesson:
     "Sentence pairs with a score, examined by the order of their cosines."
@@ -114,7 +115,7 @@ def _scored(model: SentenceTransformer, parts: dict, c: TrainingConfig) -> Lesso
     cut = float(np.mean(np.array(count_tokens(model, texts, model.prompts['query'])) > model.max_seq_length))
     about = dict(setting='unseen', eval_examples=len(held) if held else 0, held_out_articles=[], cut=dict(positives_cut=cut), negatives={},
                  overlap=dict(sentences=len({*held['sentence1'], *held['sentence2']} & set(texts))) if held else {})
-    return Lesson(rows, rows, texts, (lambda m: similarity_scores(m, held)) if held else None, about)
+    return Lesson(rows, rows, texts, 0, (lambda m: similarity_scores(m, held)) if held else None, about)
 
 def _lesson(model: SentenceTransformer, parts: dict, c: TrainingConfig, data: str | Path) -> Lesson:
     return _scored(model, parts, c) if 'score' in parts['train'].column_names else _questions(model, parts, c, setting_of(data))
@@ -157,6 +158,8 @@ def _warnings(c: TrainingConfig, lesson: Lesson, steps: int) -> list[str]:
     if len(rows) < c.batch_size: said.append(f'batch_size={c.batch_size}: there are only {len(rows)} rows; each has fewer negatives than that')
     if 'passage_id' in rows.column_names and len(set(rows['passage_id'])) < c.batch_size:
         said.append(f"batch_size={c.batch_size}: only {len(set(rows['passage_id']))} passages; batches cannot be filled without false negatives")
+    if lesson.documents == 1: said.append('one passage is held out: it can only be found, and its score measures nothing; give more data')
+    elif 1 < lesson.documents < 5: said.append(f'only {lesson.documents} passages are held out: their score measures next to nothing; give more data')
     if cut > .02: said.append(f'{cut:.1%} of the texts to be learnt are longer than max_seq_length={c.max_seq_length}')
     return said
 

@@ -1,5 +1,5 @@
 "The built wheel, away from the checkout: it must bring its own data and command."
-import json, os, subprocess, sys
+import json, os, shutil, subprocess, sys
 import pytest
 from test_pipeline import PAPERS, same_as_stored
 
@@ -7,8 +7,14 @@ from test_pipeline import PAPERS, same_as_stored
 def wheel(root, tmp_path_factory):
     "The wheel's content in a folder of its own; the libraries it needs are those of this environment."
     home = tmp_path_factory.mktemp('wheel')
+    # of a copy of what git tracks: an old build/ in the checkout would get into the wheel
+    tracked = subprocess.run(['git', 'ls-files', '-z'], check=True, cwd=root, capture_output=True, text=True, encoding='utf-8').stdout
+    for name in filter(None, tracked.split('\0')):
+        if not (root/name).is_file() or name.startswith(('docs/', 'nbs/', 'submission/', 'benchmarks/')): continue
+        (home/'src'/name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root/name, home/'src'/name)
     pip = [sys.executable, '-m', 'pip', '-q']
-    subprocess.run([*pip, 'wheel', '--no-deps', '--no-build-isolation', '-w', home/'dist', root], check=True, cwd=home, capture_output=True)
+    subprocess.run([*pip, 'wheel', '--no-deps', '--no-build-isolation', '-w', home/'dist', home/'src'], check=True, cwd=home, capture_output=True)
     subprocess.run([*pip, 'install', '--no-deps', '--target', home/'lib', *(home/'dist').glob('*.whl')], check=True, cwd=home)
     return home/'lib'
 
