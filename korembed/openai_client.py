@@ -20,7 +20,7 @@ import numpy as np
 from dotenv import dotenv_values
 from openai import (APIConnectionError, AuthenticationError, BadRequestError, DefaultHttpxClient, NotFoundError, OpenAI, OpenAIError,
                     PermissionDeniedError, RateLimitError, UnprocessableEntityError)
-from .text import InputError, decode
+from .text import InputError, decode, private_folder
 
 # %% ../nbs/01c_openai_client.ipynb #cd262ec3
 def _setting(name: str, env_file: str | Path) -> str | None:
@@ -177,7 +177,7 @@ def _cache_file(name: str = 'embeddings.sqlite') -> Path:
 @contextmanager
 def _cache(file: str = 'embeddings.sqlite', table: str = 'vectors (name BLOB PRIMARY KEY, vector BLOB NOT NULL)') -> Iterator[sqlite3.Connection]:
     path = _cache_file(file)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     with closing(sqlite3.connect(path, timeout=60)) as db, db:   # another process may be writing: wait for it
         db.execute(f'CREATE TABLE IF NOT EXISTS {table}')
         yield db

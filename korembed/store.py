@@ -304,8 +304,18 @@ def _is_empty(file: Path) -> bool:
         with closing(sqlite3.connect(f'{file.absolute().as_uri()}?mode=ro', uri=True)) as db: return not db.execute('select 1 from collections').fetchone()
     except sqlite3.Error: return False
 
+_SEGMENT = re.compile('[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
+
+def _clear(name: str, folder: Path) -> None:
+    "Of a collection that went elsewhere, take away its words; and once no other is left, the tables and vectors: what is deleted in them is still to be read."
+    gone = list((folder/f'bm25-{name}').glob('[0-9a-f]' * 16))
+    if _is_empty(folder/'chroma.sqlite3'):
+        try: (folder/'chroma.sqlite3').unlink(); gone += [p for p in folder.iterdir() if _SEGMENT.fullmatch(p.name) and (p/'header.bin').is_file()]
+        except OSError: pass   # Windows, where a reader holds it open; the next writer tries again
+    for p in gone: shutil.rmtree(p, ignore_errors=True)
+
 _LEFT = re.compile(_REBUILT.pattern + r'|\.korembed-born-\w{8}')
-_PARTS = re.compile(r'chroma\.sqlite3.*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|bm25-.*')   # what lies in a database
+_PARTS = re.compile(rf'chroma\.sqlite3.*|{_SEGMENT.pattern}|bm25-.*')   # what lies in a database
 
 def _is_left_over(folder: Path) -> bool:
     "Did a rebuild leave this? A folder of the user's may be called so, too: then other things lie in it."
@@ -318,9 +328,7 @@ def sweep(
     "Take away what an interrupted rebuild left, and what a finished one replaced. Only while `writing`."
     if on_server(db_path): return _forget(name + _TEMPORARY, db_path)
     moved = collection_folders(db_path).get(name, '.') != '.'
-    if moved and (first := Path(db_path)/'chroma.sqlite3').is_file():
-        _forget(name, db_path)
-        if _is_empty(first): first.unlink()   # what was deleted from its tables is still to be read in the file
+    if moved and (Path(db_path)/'chroma.sqlite3').is_file(): _forget(name, db_path); _clear(name, Path(db_path))
     used = set(collection_folders(db_path).values())
     for folder in Path(db_path).iterdir():
         # a reader may still hold it open; the next writer tries again

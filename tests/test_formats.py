@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from korembed import data
+from korembed import data, openai_client
 from korembed.data import describe, load_parts, prepare, read_qa, sample_path, split
 from korembed.formats import find_parts, read_bytes_as
 from korembed.text import InputError, chunk_text, clean_text, html_to_text
@@ -125,13 +125,16 @@ def test_what_is_kept_of_texts_is_for_nobody_else(tmp_path, monkeypatch):
     read_qa(sample_path('train/html.json'))
     kept = [p for p in (tmp_path/'cache').rglob('*') if p.is_file()]
     assert kept and all(p.stat().st_mode & 0o077 == 0 for p in (tmp_path/'cache', tmp_path/'cache'/'korembed', tmp_path/'cache'/'korembed'/'qa'))
+    monkeypatch.setenv('KOREMBED_CACHE', str(tmp_path/'answers'))
+    with openai_client._cache(): pass
+    assert (tmp_path/'answers').stat().st_mode & 0o077 == 0 and list((tmp_path/'answers').iterdir())
 
 # ---- killed
 
 SLOW_DISK = '''
 import sys, time
 from datasets import Dataset
-from korembed import data
+from korembed import data, openai_client
 def slowly(f): return lambda *a, **kw: (time.sleep(.1), f(*a, **kw), time.sleep(.05))[1]
 Dataset.to_parquet, data.write_json, data.write_retrieval_set = map(slowly, (Dataset.to_parquet, data.write_json, data.write_retrieval_set))
 qa = data._read(sys.argv[1]); data._read = lambda *a: qa

@@ -136,11 +136,13 @@ def test_after_a_rebuild_a_deleted_text_is_nowhere(tmp_path, small):
     db, docs = tmp_path/'db', {'a.txt': '태양은 별이다.', 'b.txt': '비밀은 SECRETWORD 이다.'}
     index(docs, small, 'original_embeddings', db, device='cpu')
     index(docs | {'a.txt': '달은 별이 아니다.'}, small, 'other', db, device='cpu')
+    search('비밀', small, 'original_embeddings', db, mode='bm25', device='cpu')
     docs.pop('b.txt')
     index(docs, small, 'original_embeddings', db, rebuild=True, device='cpu')
     assert search('SECRETWORD', small, 'other', db, mode='bm25', device='cpu').source[0] == 'b.txt'   # who is not rebuilt stays
     index(docs, small, 'other', db, rebuild=True, device='cpu')
     assert not [f for f in db.rglob('*') if f.is_file() and b'SECRETWORD' in f.read_bytes()]
+    assert {f.parent.parent.name[:8] for f in db.rglob('header.bin')} == {'rebuilt-'} and not list(db.glob('bm25-*/*'))   # nor are vectors and words
     index(docs, small, 'third', db, device='cpu')
     for name in ('original_embeddings', 'other', 'third'): assert len(search('별', small, name, db, device='cpu')) == 1
 
