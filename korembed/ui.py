@@ -72,6 +72,7 @@ rank_tuned | 튜닝 후 순위 | Rank by tuned
 move | 이동 | Move
 chunk | 조각 | Chunk
 scores_note | 점수는 같은 검색 방식 안에서만 비교할 수 있습니다. 모델마다 점수의 기준이 다릅니다. | Scores compare within one search only: each model has its own ruler.
+cut_apart | 두 컬렉션을 자른 크기가 {base}자와 {tuned}자로 달라 서로 다른 조각입니다. 순위를 비교하려면 두 모델 모두 --chunk-size {size} --rebuild로 다시 색인하세요. | The collections are cut at {base} and {tuned} characters, so their chunks are not the same. To compare ranks, index with both models again: --chunk-size {size} --rebuild.
 other_chunks | 두 컬렉션에 같은 조각이 하나도 없어 이동을 셀 수 없습니다. | The two collections share no chunk, so no move can be counted.
 judge | 심판 | Judge
 judging | 심판 중… | The judge is at work…
@@ -120,6 +121,7 @@ report_failed | 평가 결과를 열 수 없습니다: | The evaluation cannot b
 text_failed | 이 문서를 보여 줄 수 없습니다: | The document cannot be shown:
 no_query | 질문이 비어 있습니다. 질문을 입력하세요. | the query is empty; type a question
 no_search | 고른 검색 방식이 없습니다. 하나 이상 고르세요. | no search is chosen; choose at least one
+too_long | 질문은 2,000자까지 받습니다. 줄여 주세요. | a question has at most 2,000 characters; shorten it
 no_collection | 컬렉션을 고르지 않았습니다. 설정에서 고르세요. | no collection is chosen; choose one in the settings
 both_needed | 심판은 원래 모델과 튜닝한 모델을 비교합니다. 둘을 모두 고르고, 둘 다 결과가 있어야 합니다. | the judge compares base and tuned; choose both, with collections that answer
 no_questions | 질문이 없습니다. 한 줄에 하나씩 적으세요. | no questions; write one on each line
@@ -193,7 +195,7 @@ _COLUMN = '''<section class="ke-column"><h2>{{ say(c.name) }}</h2>
 {% endfor %}</ol></section>'''
 
 MOST = 500   # questions that the judge takes at once
-_OWN = 'no_query no_search no_collection both_needed no_questions too_many'.split()   # errors of the page itself
+_OWN = 'no_query no_search too_long no_collection both_needed no_questions too_many'.split()   # errors of the page itself
 
 def trouble(
     message: str,  # what went wrong
@@ -280,11 +282,14 @@ def answer_html(
     if not answer: return Markup()
     if answer.get('error'): return trouble(answer['error'], language)
     by, depth = {c['name']: c for c in answer['columns']}, answer['depth']
-    before = by.get('base', {}).get('ranks')
+    cut = {s: by.get(s, {}).get('cut') for s in ('base', 'tuned')}
+    apart = None not in cut.values() and cut['base'] != cut['tuned']
+    before = by.get('base', {}).get('ranks') if not apart else None
     said = [column_html(c, answer['query'], language, before if c['name'] != 'base' else None, depth) for c in answer['columns']]
     parts = [Markup('<p class="ke-asked">{}</p><div class="ke-columns">{}</div><p class="ke-quiet">{}</p>').format(
         answer['query'], Markup().join(said), say('scores_note', language))]
-    if all('ranks' in by.get(s, ()) for s in ('base', 'tuned')):
+    if apart: parts.append(Markup('<section><h2>{}</h2><p>{}</p></section>').format(say('moved', language), say('cut_apart', language, **cut, size=min(cut.values()))))
+    elif all('ranks' in by.get(s, ()) for s in ('base', 'tuned')):
         parts.append(moved_html(by['base'], by['tuned'], answer['top_k'], depth, language))
     if 'judged' in answer: parts.append(judged_html(answer['judged'], language))
     said = (Markup('<p class="ke-wait" role="status">{}</p>').format(say('judging', language)) if answer.get('judging') else
@@ -520,7 +525,7 @@ def _column(desk: Desk, name: str, collection: str, query: str, top_k: int) -> d
         column['ms'] = 1000 * (time.perf_counter() - began)
         rows = hits.where(hits.notna(), None).to_dict('records')
         shown = [h | dict(place=place(h, _spans(desk, searcher, h['source']) if h['source'] else [])) for h in rows[:top_k]]
-        known = dict(ranks={h['doc_id']: h['rank'] for h in rows}, texts={h['doc_id']: h['text'] for h in rows})
+        known = dict(ranks={h['doc_id']: h['rank'] for h in rows}, texts={h['doc_id']: h['text'] for h in rows}, cut=searcher.note.get('chunk_size'))
         if mode == 'hybrid': column['weight'] = searcher.note.get('hybrid_weight')
         return column | dict(hits=shown) | (known if name in ('base', 'tuned') else {})
     except Exception as e: return column | (dict(fill=_fill_line(desk, collection)) if _missing(desk, collection) else dict(error=_in_words(e)))
@@ -548,6 +553,7 @@ def ask(
     "Ask all searches, and never raise."
     try:
         as_queries(query)
+        if len(query) > 2000: raise InputError(say('too_long', 'en'))   # what the box holds; another program need not heed it
         if not systems: raise InputError(say('no_search', 'en'))
     except InputError as e: return dict(error=str(e))
     query, top_k = query.strip(), int(top_k)
