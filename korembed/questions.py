@@ -59,8 +59,15 @@ _NIEUN, _BIEUP, _SSANGSIOT = 4, 17, 20   # numbers of final consonants: ㄴ, ㅂ
 
 def _final(syllable: str) -> int: return (ord(syllable) - 0xac00) % 28 if '가' <= syllable <= '힣' else -1
 
+def _asked_politely(stem: str, style: str) -> str:
+    "What stands before 니다 as a question: 까 is always right, other endings where the verb is sure."
+    if _final(stem[-1]) != _BIEUP or stem[-1] in '십입': return ''
+    known = stem[:-1] + '다' if stem[:-1].endswith('없') or _final(stem[-2:-1]) == _SSANGSIOT else stem[:-1] + '된다' if stem[-1] == '됩' else ''
+    return _asked(known, style) if known else stem + '니까?'
+
 def _asked(verb: str, style: str) -> str:
     "A sentence's last word in 다 as a question; '' where no rule is sure."
+    if polite := re.fullmatch(r'(.*[가-힣])니다\.?', verb): return _asked_politely(polite[1], style)
     stem, end = verb.removesuffix('.').removesuffix('다'), dict(해요체='나요?', 합쇼체='습니까?', 반말='니?')[style]
     if not stem or stem == verb.removesuffix('.'): return ''
     last = _final(stem[-1])
@@ -82,6 +89,7 @@ _clause = re.compile(r'(?:면|고|서|며|지만|는데|니|려고|도록|듯|�
 _attributes = set('지름 반지름 질량 나이 온도 길이 넓이 높이 거리 무게 인구 수명 두께 너비 속도 면적 가격 기간 크기 깊이 밀도 주기 비율 수량 용량 요금 금액 '
                   '둘레 각도 부피 한도 정원 금리 세율 해발 임기 정가 이용료 수수료 보증금 유효기간'.split())
 _steady = set('계구소제과교호유의초포표화후체회위료류례예애야여요조아카코스즈츠토테터더데레러네노트버브베프페허헤그거크')   # no verb's stem ends so
+_stems_too = ('붐비', '누비', '고사', '모자', '잠자', '머무', '나무', '내모', '몰려사')   # verbs among words that look like nouns
 _stems = set('놓찾뱉앉받닫얻씻벗읽밟닦깎섞있없갖맺잊높깊같많싶았었였겠했됐')   # stems do end so: 은 and 을 behind them are no particles
 
 def _sentences(text: str) -> Iterator[str]:
@@ -95,7 +103,7 @@ def _is_noun(word: str, particle: str, text: str) -> bool:
     "Surely a noun? 은 and 는 follow verbs as well."
     if word in _attributes: return True
     if len(word) < 2 or word[-1] in _stems: return False
-    if particle == '은' or word[-1] in _steady: return True
+    if particle == '은' or word[-1] in _steady or word[-1] in '비사자무모수' and not word.endswith(_stems_too): return True
     return bool(re.search(rf'(?<!\w){re.escape(word)}(?:를|의|가|와|에|에서|에게|로|도|만|보다|까지|부터|이다|라고|라는|이며|이고)(?!\w)', text))
 
 def _topic(sentence: str, text: str) -> tuple[str, str]:
@@ -129,13 +137,13 @@ def _what(noun: str, style: str, person: bool = False) -> str:
 def _definitions(s: str, text: str, style: str) -> Iterator[Found]:
     "X는 Y이다."
     noun, rest = _topic(s, text)
-    m = re.fullmatch(r'([^,]{6,}[가-힣])이다\.', rest)
+    m = re.fullmatch(r'([^,]{6,}[가-힣])(?:이다|입니다)\.', rest)
     if not noun or not m or noun.split()[-1] in _attributes or re.search(r'\d', m[1].split()[-1]): return
     if not _back.match(m[1]) and not _no_class.search(m[1]): yield _what(noun, style, bool(_person.search(m[1]))), m[1], 'fact', style
 
 def _names(s: str, text: str, style: str) -> Iterator[Found]:
     "Y를 X라고 한다."
-    m = re.fullmatch(r'([^,]{6,60}?)(?:을|를) ([\w·-]{2,12}?)(이라고|라고|이라|라) (?:한다|부른다|불렀다)\.', s)
+    m = re.fullmatch(r'([^,]{6,60}?)(?:을|를) ([\w·-]{2,12}?)(이라고|라고|이라|라) (?:한다|부른다|불렀다|합니다|부릅니다|불렀습니다)\.', s)
     if not m or _closed(m[2]) != m[3].startswith('이') or _topic(s, text)[0] or _back.search(m[1]): return
     yield _what(m[2], style), m[1], 'fact', style
 
@@ -151,38 +159,129 @@ def _amounts(s: str, text: str, style: str) -> Iterator[Found]:
 def _in_full(noun: str, word: str, clause: str, style: str) -> str:
     "The whole sentence as a question, '' where it has several clauses or points back."
     body, verb = ([''] + clause.rsplit(' ', 1))[-2:]
-    ask = _asked(verb, style)
+    ask = _asked(verb, '해요체' if style == '명사구' else style)
     if not ask or _goes_on.search(body) or _back.search(clause): return ''
     return ' '.join(filter(None, (with_particle(noun, 'topic'), word, body, ask)))
+
+def _style_of(question: str, style: str) -> str:
+    "The style that a question came out in: of some verbs only one is sure."
+    return '합쇼체' if question.endswith('니까?') else '해요체' if style == '명사구' else style
+
+def _with_style(start: str, verb: str, answer: str, style: str) -> Found:
+    q = f"{start} {_asked(verb, '해요체' if style == '명사구' else style)}"
+    return q, answer, 'fact', _style_of(q, style)
 
 def _dates(s: str, text: str, style: str) -> Iterator[Found]:
     "X는 1846년에 발견되었다."
     noun, rest = _topic(s, text)
     m = re.match(r'(\d{3,4}년(?: \d{1,2}월 \d{1,2}일(?=에? )|(?: \d{1,2}월)?(?=에 )))(?:에)? (.{4,60})$', rest)
     if not noun or not m or re.search(r'\d|(?<!\w)(?:봄|여름|가을|겨울|오전|오후|새벽|말|초|까지|부터)', m[2]): return
-    first, style = m[2].split()[0], '해요체' if style == '명사구' else style
+    first = m[2].split()[0]
     if _final(first[-1]) == _NIEUN or first[-1] in '던의': return   # '1755년에 낸 책': the year of the book, not of the deed
-    if q := _in_full(noun, '언제', m[2], style): yield q, m[1], 'fact', style
+    if q := _in_full(noun, '언제', m[2], style): yield q, m[1], 'fact', _style_of(q, style)
 
 def _places(s: str, text: str, style: str) -> Iterator[Found]:
     "X는 Y에 있다."
     noun, rest = _topic(s, text)
-    m = re.fullmatch(r'([^,]{3,40})에 (있다|위치한다|자리한다|놓여 있다|자리 잡고 있다)\.', rest)
-    style = '해요체' if style == '명사구' else style
-    if not noun or not m or _goes_on.search(m[1]) or _back.search(m[1]): return
+    m = re.fullmatch(r'([^,]{2,40})에 (있다|위치한다|자리한다|(?:위치해|놓여|자리 잡고) 있다|있습니다|위치합니다|(?:위치해|놓여|자리 잡고|자리하고) 있습니다)\.', rest)
+    if not noun or not m or _goes_on.search(m[1]) or _back.search(m[1]) or re.search(r'(?:중|가운데|사이|상태|관계|때문|데|것|안)$', m[1]): return
     *body, verb = m[2].split()
-    yield ' '.join([with_particle(noun, 'topic'), '어디에', *body, _asked(verb, style)]), m[1], 'fact', style
+    yield _with_style(' '.join([with_particle(noun, 'topic'), '어디에', *body]), verb, m[1], style)
 
 def _reasons(s: str, text: str, style: str) -> Iterator[Found]:
     "X한 것은 Y 때문이다; X는 Y 때문에 Z한다."
-    if m := re.fullmatch(r'(.{4,50} )(것|이유|까닭)은 (.{6,120}때문)이다\.', s):
+    if m := re.fullmatch(r'(.{4,50} )(것|이유|까닭)은 (.{6,120}때문)(?:이다|입니다)\.', s):
         if _back.search(m[1]) or _lost.fullmatch(m[1].split()[0]) or _goes_on.search(m[1]): return
         it, word, casual = m[1] + m[2] + '은', *(('무엇 때문', '뭐 때문이야') if m[2] == '것' else ('무엇', '뭐야'))
         yield _say(style, f'{it} {word}인가요?', f'{it} {word}입니까?', f'{it} {casual}?', m[1] + m[2].replace('것', '까닭')), m[3], 'reason', style
         return
     noun, rest = _topic(s, text)
-    m, style = re.match(r'([^,]{6,80} 때문)에 ([^,]{4,60})$', rest), '해요체' if style == '명사구' else style
-    if noun and m and (q := _in_full(noun, '왜', m[2], style)): yield q, m[1], 'reason', style
+    m = re.match(r'([^,]{6,80} 때문)에 ([^,]{4,60})$', rest)
+    if noun and m and (q := _in_full(noun, '왜', m[2], style)): yield q, m[1], 'reason', _style_of(q, style)
+
+# %% ../nbs/01j_questions.ipynb #d299cdf6
+_units = ('퍼센트|%|킬로미터|센티미터|밀리미터|제곱미터|미터|킬로그램|그램|톤|리터|볼트|와트|데시벨|개월|개국|개|시간|분|초|일|주일|주|년|명|인|곳|권|층|회|번|차례|종류|종|가지|'
+          '마리|편|채|척|점|석|건|장|살|세|배|쪽|원|달러|유로|엔')
+_number = r'(?<![\w,.제-])(\d[\d,]*(?:\.\d+)?[십백천만억조]*(?: \d[\d,]*[백천만억]+)? ?(' + _units + r'))'
+_after = r'(?=간(?!\w)|(?:을|를|이|가|의|에|으로|로|까지|부터|마다|씩|이나|만)?(?![\w%]))'
+_single = _attributes - set('이용료 수수료 보증금'.split()) | set('시간 인원 금액 점수 대상 횟수 개수 총액 기한 값 비용 수 때 것 중 뿐 날'.split())   # of what?
+_money = dict(zip('을 이 으로 은'.split(), '를 가 로 는'.split()))   # 원 is closed, 얼마 is not
+
+def _how_many(unit: str) -> str:
+    if unit in ('원', '달러', '유로', '엔'): return '얼마'
+    return '며칠' if unit == '일' else f'몇 {unit.replace("%", "퍼센트")}'
+
+def _is(noun: str, word: str, style: str) -> tuple[str, str]:
+    "'X는 얼마인가요?', and its style."
+    if style == '명사구' and ' ' in noun: return noun, style
+    style = '해요체' if style == '명사구' else style
+    return _say(style, f'{with_particle(noun, "topic")} {word}인가요?', f'{with_particle(noun, "topic")} {word}입니까?',
+                f'{with_particle(noun, "subject")} {word}{"이" * _closed(word)}야?', ''), style
+
+def _named(noun: str, particle: str) -> bool:
+    "A name that says of itself what is meant?"
+    words = noun.split()
+    return (bool(words) and (particle == '은') == _closed(noun) and len(noun) > 1 and (len(words) > 1 or noun not in _single)
+            and words[-1] not in ('것', '수', '때', '중', '곳', '점') and not _lost.fullmatch(words[0]) and not _back.search(noun)
+            and not re.search(r'[,\d]|(?:면|고|서|며|지만|는데|니|려고|도록|듯|다가|므로|은|는|이|가|에|로)(?= |$)', ' '.join(words[:-1])))
+
+def _measured(s: str, text: str, style: str) -> Iterator[Found]:
+    "X는 N원이다."
+    m = re.fullmatch(r'(.{2,30}?)(은|는) (?:약 |대략 |모두 |총 |평균 |최대 |최소 )?' + _number + r'(?:이다|입니다|다)\.', s)
+    if not m or not _named(m[1], m[2]) or (m[4] == '일' and m[1].endswith(('일', '날', '날짜'))) or re.fullmatch(r'\d{4}년', m[3]): return
+    q, style = _is(m[1], _how_many(m[4]), style)
+    yield q, m[3], 'fact', style
+
+def _hours(s: str, text: str, style: str) -> Iterator[Found]:
+    "X 시간은 9시부터 6시까지이다."
+    m = re.fullmatch(r'(.{2,30}?(?:시간|기간|기한|일정|마감|마감일|날짜|휴관일|휴무일))(은|는) ([^,]*?(?:\d+ ?[시월일분]|요일)(?:부터 [^,]*까지|까지|부터)?)(?:이다|입니다)\.', s)
+    if not m or not _named(m[1], m[2]) or re.search(r'[은는] ', m[3]) or re.fullmatch(r'(?:\w+ )?\d+[일분]', m[3]): return
+    q, style = _is(m[1], '언제', style)
+    yield q, m[3], 'fact', style
+
+_offices = '사람|인물|창시자|설립자|창립자|창업자|발명자|대표|대표이사|회장|사장|담당자|책임자|총장|교장|관장|원장|시장|위원장|이사장|편집장'
+
+def _persons(s: str, text: str, style: str) -> Iterator[Found]:
+    "X를 만든 사람은 Y이다."
+    m = re.fullmatch(rf'((?:.{{2,30}} )?(?:{_offices}))(은|는) ((?:[가-힣·]+ ){{0,3}}[가-힣·]{{2,6}})(?:이다|입니다)\.', s)
+    if not m or not _named(m[1], m[2]) or m[1] in ('사람', '인물') or re.search(rf'(?:{_offices}|명|것)$|[은는을를이가의] ', m[3]): return
+    q, style = _is(m[1], '누구', '해요체' if style == '명사구' else style)
+    yield q, m[3], 'fact', style
+
+# %% ../nbs/01j_questions.ipynb #bc44807e
+def _asker(text: str) -> str:
+    "Without the honour that a company pays its readers: nobody pays it to himself."
+    return re.sub(r'(?<=[가-힣])으실 수', '을 수', text.replace('하실 수', '할 수').replace('되실 수', '될 수').replace('하셔야', '해야').replace('하시면', '하면'))
+
+_honour = re.compile(r'셔|실 수|시면|으시|하시|십니|주신|주실|드[려리립]')
+
+def _counted(s: str, text: str, style: str) -> Iterator[Found]:
+    "X는 3일 이내에 처리된다."
+    noun, rest = _topic(s, text)
+    found = list(re.finditer(_number + _after, rest)) if noun and len(s) <= 90 else []
+    if len(found) != 1 or not _named(noun, '은' if _closed(noun) else '는'): return
+    m, rest = found[0], _asker(rest)
+    m = re.search(_number + _after, rest)
+    before, after = rest[:m.start()], rest[m.end():]
+    if re.search(r'\d', before + after) or re.match(r'(?:의|만|이|가)? ?(?:뒤|후|전|만에|째|차|중|이후|이전|가운데)(?!\w)', after) or re.fullmatch(r'\d{4}년', m[1]): return
+    if _goes_on.search(rest) or _back.search(rest) or _honour.search(rest) or re.search(r'(?:만|첫|이번|지난|다음|이런|[가-힣]면) ?$|매[월년주] ?$', before): return
+    word = _how_many(m[2])
+    if word == '얼마': after = re.sub(r'^(?:으로|을|이|은)(?!\w)', lambda p: _money[p[0]], after)
+    *body, verb = (before + word + after).split(' ')
+    ask = _asked(verb, '해요체' if style == '명사구' else style)
+    if not ask or re.search(r'(?:은|는)(?= )', before + after): return
+    q = ' '.join([with_particle(noun, 'topic'), *body, ask])
+    yield q, m[1], 'fact', _style_of(q, style)
+
+def _channels(s: str, text: str, style: str) -> Iterator[Found]:
+    "X는 Y에서 확인할 수 있다; X는 Y에서 열렸다."
+    noun, rest = _topic(s, text)
+    m = re.fullmatch(r'([^,\d]{2,30}?)에서 ((?:[가-힣]+ )?[가-힣]+(?:[을받할될볼살탈]|하실|으실) 수 있(?:다|습니다)|(?:태어났|열렸|개최되었|개최됐|발견되었|발견됐|촬영되었|치러졌|출생했|사망했)(?:다|습니다)|'
+                     r'(?:열린|개최된|진행된|판매된|발급된)다|(?:열립|개최됩|진행됩|판매합|발급합)니다)\.', _asker(rest))
+    if not noun or not m or not _named(noun, '은' if _closed(noun) else '는') or _back.search(rest) or _honour.search(m[2]): return
+    if re.search(r'[을를이가은는면고서]\b|(?:선|점|차원|측면|과정|상태|가운데|중|상황|의미|수준|범위|이후)$', m[1]): return
+    *body, verb = m[2].split()
+    yield _with_style(' '.join([with_particle(noun, 'topic'), '어디에서', *body]), verb, m[1], style)
 
 # %% ../nbs/01j_questions.ipynb #dac89698
 def _comparisons(s: str, text: str, style: str) -> Iterator[Found]:
@@ -252,7 +351,7 @@ def _words(s: str, text: str, style: str) -> Iterator[Found]:
     if len(found) > 1: yield ' '.join(found), s, 'words', '명사구'
 
 # %% ../nbs/01j_questions.ipynb #9439ff66
-_rules = (_reasons, _amounts, _dates, _places, _names, _definitions, _comparisons, _headings, _keywords, _words)
+_rules = (_reasons, _amounts, _measured, _counted, _hours, _persons, _dates, _places, _channels, _names, _definitions, _comparisons, _headings, _keywords, _words)
 _last = ('keyword', 'words')   # kinds that only fill up, in this order
 
 def template_questions(
