@@ -55,7 +55,7 @@ def with_particle(
     return word + _pairs[kind][not _closed(word)]
 
 # %% ../nbs/01j_questions.ipynb #770e8ee8
-_NIEUN, _BIEUP, _SSANGSIOT = 4, 17, 20   # numbers of final consonants: ㄴ, ㅂ, ㅆ
+_NIEUN, _RIEUL, _BIEUP, _SSANGSIOT = 4, 8, 17, 20   # numbers of final consonants: ㄴ, ㄹ, ㅂ, ㅆ
 
 def _final(syllable: str) -> int: return (ord(syllable) - 0xac00) % 28 if '가' <= syllable <= '힣' else -1
 
@@ -122,7 +122,7 @@ _back = re.compile(r'(?<!\w)(?:이|그|저|이런|그런|이러한|그러한|이
 _goes_on = re.compile(r'(?:고|며|지만|는데|으나|면서)(?: |,|$)|,')   # more than one clause
 _person = re.compile(r'(?:사람|인물|왕|황제|여왕|대통령|배우|가수|작가|화가|시인|학자|기자|지도자|창시자|정치인|기업인|선수|감독|장군|의사|교수|승려|목사|목회자|군인|'
                      r'언론인|변호사|천황|군주|국왕|왕비|왕자|공주|(?:법률|정치|음악|작곡|소설|예술|건축|사업|발명|탐험|혁명|사상|역사|평론|무용|만화|조각|운동)가)$')
-_no_class = re.compile(r'(?:때문|까닭|이유|것|계획|예정|정도|편|뿐|딴판|셈|터|탓|덕분|중|쯤|사실|격|특징|중심|원칙|목적|목표)$|(?:지만|는데|[가-힣]고|[가-힣]{2}[은는]) [^ ]+$')
+_no_class = re.compile(r'(?:때문|까닭|이유|것|계획|예정|정도|편|뿐|딴판|셈|터|탓|덕분|중|쯤|사실|격|특징|중심|원칙|목적|목표|출신|요일|무료|필수|가능|불가)$|(?:지만|는데|[가-힣]고|[가-힣]{2}[은는]) [^ ]+$')
 
 def _say(style: str, *ways: str) -> str:
     "The way that belongs to the style."
@@ -138,13 +138,13 @@ def _definitions(s: str, text: str, style: str) -> Iterator[Found]:
     "X는 Y이다."
     noun, rest = _topic(s, text)
     m = re.fullmatch(r'([^,]{6,}[가-힣])(?:이다|입니다)\.', rest)
-    if not noun or not m or noun.split()[-1] in _attributes or re.search(r'\d', m[1].split()[-1]): return
+    if not noun or not m or noun.split()[-1] in _attributes or re.search(r'\d[^ ]*(?: [^ ]*)?$', m[1]): return
     if not _back.match(m[1]) and not _no_class.search(m[1]): yield _what(noun, style, bool(_person.search(m[1]))), m[1], 'fact', style
 
 def _names(s: str, text: str, style: str) -> Iterator[Found]:
     "Y를 X라고 한다."
     m = re.fullmatch(r'([^,]{6,60}?)(?:을|를) ([\w·-]{2,12}?)(이라고|라고|이라|라) (?:한다|부른다|불렀다|합니다|부릅니다|불렀습니다)\.', s)
-    if not m or _closed(m[2]) != m[3].startswith('이') or _topic(s, text)[0] or _back.search(m[1]): return
+    if not m or m[2].startswith('것') or _closed(m[2]) != m[3].startswith('이') or _topic(s, text)[0] or _back.search(m[1]): return
     yield _what(m[2], style), m[1], 'fact', style
 
 # %% ../nbs/01j_questions.ipynb #f2544fef
@@ -177,7 +177,7 @@ def _dates(s: str, text: str, style: str) -> Iterator[Found]:
     m = re.match(r'(\d{3,4}년(?: \d{1,2}월 \d{1,2}일(?=에? )|(?: \d{1,2}월)?(?=에 )))(?:에)? (.{4,60})$', rest)
     if not noun or not m or re.search(r'\d|(?<!\w)(?:봄|여름|가을|겨울|오전|오후|새벽|말|초|까지|부터)', m[2]): return
     first = m[2].split()[0]
-    if _final(first[-1]) == _NIEUN or first[-1] in '던의': return   # '1755년에 낸 책': the year of the book, not of the deed
+    if _final(first[-1]) == _NIEUN or first[-1] in '던의' or _adnominal(m[2], text): return   # '1755년에 낸 책': the year of the book, not of the deed
     if q := _in_full(noun, '언제', m[2], style): yield q, m[1], 'fact', _style_of(q, style)
 
 def _places(s: str, text: str, style: str) -> Iterator[Found]:
@@ -227,9 +227,10 @@ def _named(noun: str, particle: str) -> bool:
 
 def _measured(s: str, text: str, style: str) -> Iterator[Found]:
     "X는 N원이다."
-    m = re.fullmatch(r'(.{2,30}?)(은|는) (?:약 |대략 |모두 |총 |평균 |최대 |최소 )?' + _number + r'(?:이다|입니다|다)\.', s)
-    if not m or not _named(m[1], m[2]) or (m[4] == '일' and m[1].endswith(('일', '날', '날짜'))) or re.fullmatch(r'\d{4}년', m[3]): return
-    q, style = _is(m[1], _how_many(m[4]), style)
+    m = re.fullmatch(r'(.{2,30}?)(은|는) (?:약 |대략 |모두 |총 |평균 |최대 |최소 )?((?:하루 |한 달 |한 시간 |1인당 )?' + _number + r')(?:이다|입니다|다)\.', s)
+    if not m or not _named(m[1], m[2]) or (m[5] == '일' and m[1].endswith(('일', '날', '날짜'))) or re.fullmatch(r'\d{4}년', m[3]): return
+    if '의 ' in m[1] and m[1].split()[-1] in _attributes: return   # the rule before asks this
+    q, style = _is(m[1], _how_many(m[5]), style)
     yield q, m[3], 'fact', style
 
 def _hours(s: str, text: str, style: str) -> Iterator[Found]:
@@ -253,25 +254,58 @@ def _asker(text: str) -> str:
     "Without the honour that a company pays its readers: nobody pays it to himself."
     return re.sub(r'(?<=[가-힣])으실 수', '을 수', text.replace('하실 수', '할 수').replace('되실 수', '될 수').replace('하셔야', '해야').replace('하시면', '하면'))
 
+def _adnominal(clause: str, text: str) -> bool:
+    "Does a verb describe a noun here? What stands before it may belong to that verb."
+    words = [w for w in clause.split()[:-1] if not re.fullmatch(r'.+[은는]', w) or not _bare_noun(w, text)]
+    return any(_final(w[-1]) == _NIEUN or _final(w[-1]) == _RIEUL and w[-1] not in '을를' or w.endswith('던') for w in words)
+
+def _stands_alone(s: str, m: re.Match, text: str) -> bool:
+    "One clause of bearable length with no other number, that begins with a name and has a subject that is surely a noun."
+    rest = (s[:m.start()] + s[m.end():]).strip()
+    words = rest.split()
+    if len(s) > 110 or re.search(r'\d+ ?[년월일](?!간)', rest if '년' in m[1] or '월' in m[1] else '') or _goes_on.search(rest) or _back.search(rest) or _honour.search(rest) or _lost.fullmatch(words[0]): return False
+    if re.search(r'[가-힣](?:자|아|어|여|해|돼|되어|하여|려|져|워|면서|채|니|면|려고|도록|다가|므로|든지|거나|듯이) ', rest.rsplit(' ', 1)[0] + ' '): return False
+    if sum(w.endswith(('은', '는')) for w in words[:-1]) > 1 or words[0][-1] in '도만' or words[0].endswith(('들은', '들이')): return False
+    if _topic(rest, text)[0]: return True
+    subjects = [i for i, w in enumerate(words[:-1]) if re.fullmatch(r'[가-힣A-Za-z·]{3,}[은는이가]', w) and _bare_noun(w, text)]
+    return bool(subjects) and not any(_final(w[-1]) == _NIEUN for w in words[:subjects[0]])
+
+def _in_place(sentence: str, answer: str, style: str) -> Iterator[Found]:
+    "A statement with a question word in it, as a question."
+    body, verb = sentence.rsplit(' ', 1)
+    if ask := _asked(verb, '해요체' if style == '명사구' else style): yield (q := f'{body} {ask}'), answer, 'fact', _style_of(q, style)
+
+def _makers(s: str, text: str, style: str) -> Iterator[Found]:
+    "Y는 X를 발명했다."
+    noun, rest = _topic(s, text)
+    m = re.fullmatch(r'((?:[가-힣A-Za-z]+ ){0,2}[가-힣A-Za-z]{2,})(을|를) ((?:처음 |최초로 )?(?:발명|창시|창립|설립|창설|작곡|고안|개발|저술|창간|발견|건설)했(?:다|습니다))\.', rest)
+    if not noun or not m or _closed(m[1]) != (m[2] == '을') or not _named(m[1], '은' if _closed(m[1]) else '는') or _adnominal(m[1] + ' .', text): return
+    *first, verb = m[3].split()
+    yield from _in_place(' '.join([m[1] + m[2], '누가', *first, verb]), noun, style)
+
 _honour = re.compile(r'셔|실 수|시면|으시|하시|십니|주신|주실|드[려리립]')
 
 def _counted(s: str, text: str, style: str) -> Iterator[Found]:
     "X는 3일 이내에 처리된다."
-    noun, rest = _topic(s, text)
-    found = list(re.finditer(_number + _after, rest)) if noun and len(s) <= 90 else []
-    if len(found) != 1 or not _named(noun, '은' if _closed(noun) else '는'): return
-    m, rest = found[0], _asker(rest)
-    m = re.search(_number + _after, rest)
-    before, after = rest[:m.start()], rest[m.end():]
-    if re.search(r'\d', before + after) or re.match(r'(?:의|만|이|가)? ?(?:뒤|후|전|만에|째|차|중|이후|이전|가운데)(?!\w)', after) or re.fullmatch(r'\d{4}년', m[1]): return
-    if _goes_on.search(rest) or _back.search(rest) or _honour.search(rest) or re.search(r'(?:만|첫|이번|지난|다음|이런|[가-힣]면) ?$|매[월년주] ?$', before): return
+    asked = _asker(s)
+    found = [m for m in re.finditer(_number + _after, asked) if not any(d.start() <= m.start() < d.end() for d in re.finditer(_date, asked))]
+    if len(found) != 1 or not _stands_alone(asked, m := found[0], text) or re.fullmatch(r'\d{4}년', m[1]): return
+    if re.search(r'\d', re.sub(_date, '', asked.replace(m[0], ''))): return
+    before, after = asked[:m.start()], asked[m.end():]
+    if re.match(r'(?:의|만|이|가)? ?(?:뒤|후|전|만에|째|차|중|이후|이전|가운데)(?!\w)', after) or re.search(r'(?:만|첫|이번|지난|다음|[가-힣]면|매[월년주]) $', before): return
     word = _how_many(m[2])
     if word == '얼마': after = re.sub(r'^(?:으로|을|이|은)(?!\w)', lambda p: _money[p[0]], after)
-    *body, verb = (before + word + after).split(' ')
-    ask = _asked(verb, '해요체' if style == '명사구' else style)
-    if not ask or re.search(r'(?:은|는)(?= )', before + after): return
-    q = ' '.join([with_particle(noun, 'topic'), *body, ask])
-    yield q, m[1], 'fact', _style_of(q, style)
+    yield from _in_place(before + word + after, m[1], style)
+
+_date = r'(?<![\w,.])((?:\d{3,4}년(?: \d{1,2}월(?: \d{1,2}일)?)?)|\d{1,2}월 \d{1,2}일)(?:에는|에)?(?=부터 |까지 | )'
+
+def _when(s: str, text: str, style: str) -> Iterator[Found]:
+    "일본은 1933년 2월에 국제 연맹을 탈퇴했다."
+    m = re.search(_date, s)
+    if not m or not _stands_alone(s, m, text): return
+    before, after = s[:m.start()], s[m.end():]
+    if re.match(r' [^ ]*[던의] | [^ ]*(?:봄|여름|가을|겨울|오전|오후|새벽|말|초|경|께|무렵|당시|이후|이전|현재|기준|이래)(?:에|에는|부터|까지)? ', after) or _adnominal(after, text) or _adnominal(before.rsplit(' ', 2)[-2] + ' .' if before.count(' ') else '.', text): return
+    yield from _in_place(before + '언제' + after, m[1], style)
 
 def _channels(s: str, text: str, style: str) -> Iterator[Found]:
     "X는 Y에서 확인할 수 있다; X는 Y에서 열렸다."
@@ -351,7 +385,16 @@ def _words(s: str, text: str, style: str) -> Iterator[Found]:
     if len(found) > 1: yield ' '.join(found), s, 'words', '명사구'
 
 # %% ../nbs/01j_questions.ipynb #9439ff66
-_rules = (_reasons, _amounts, _measured, _counted, _hours, _persons, _dates, _places, _channels, _names, _definitions, _comparisons, _headings, _keywords, _words)
+def _clauses(s: str) -> Iterator[str]:
+    "A statement, and its first clause as one."
+    yield s
+    m = re.match(r'([^,]{8,100}?[가-힣])(?:으며|고|지만|으나),? (?=\S)', s)
+    if m and _final(m[1][-1]) == _SSANGSIOT: yield f'{m[1]}다.'
+    elif m := re.match(r'([^,]{5,60}?\d[^ ]*(?: [^ ]{1,4})?이)(?:며|고),? (?=\S)', s): yield f'{m[1]}다.'
+
+_by_clause = (_measured, _counted, _makers, _dates, _when)
+
+_rules = (_reasons, _amounts, _measured, _counted, _hours, _persons, _makers, _dates, _when, _places, _channels, _names, _definitions, _comparisons, _headings, _keywords, _words)
 _last = ('keyword', 'words')   # kinds that only fill up, in this order
 
 def template_questions(
@@ -363,9 +406,10 @@ def template_questions(
     if n < 1: raise InputError(f'n={n}: give at least 1')
     text, rng = chunk['text'][:20_000], random.Random(f"{seed}:{chunk['id']}")
     sentences, found = list(_sentences(text)), {}
+    clauses, known = [c for s in sentences for c in _clauses(s)], text + ''.join(f' {w}의' for w in _typed(chunk.get('title') or '').split())
     for rule in _rules:
         if rule is _headings: some = list(_headings(text, chunk.get('title') or '', rng.choice(_styles)))
-        else: some = [q for s in sentences for q in rule(s, text, rng.choice(_styles))]
+        else: some = [q for s in (clauses if rule in _by_clause else sentences) for q in rule(s, known, rng.choice(_styles))]
         rng.shuffle(some := [q for q in some if q[1] in text])
         for rank, q in enumerate(some): found.setdefault(q[0], (rank, q))
     picked = sorted(found.values(), key=lambda x: (_last.index(x[1][2]) if x[1][2] in _last else -1, x[0]))[:n]
