@@ -32,6 +32,7 @@ def _quiet() -> None:
     log = logging.getLogger('korembed')
     if not log.handlers: log.addHandler(handler)
     if log.level == logging.NOTSET: log.setLevel(logging.INFO)
+    for h in log.handlers: h.setLevel(log.level)   # a training writes its remarks into a file, whatever is shown
 
 @app.callback()
 def _everywhere(
@@ -40,6 +41,7 @@ def _everywhere(
 ):
     logging.getLogger('korembed').setLevel(logging.WARNING if quiet else logging.INFO)
     if quiet: os.environ |= dict.fromkeys(('TQDM_DISABLE', 'HF_HUB_DISABLE_PROGRESS_BARS', 'HF_DATASETS_DISABLE_PROGRESS_BARS'), '1')
+    elif not sys.stderr.isatty(): os.environ.setdefault('HF_DATASETS_DISABLE_PROGRESS_BARS', '1')   # the other bars look by themselves
 
 def _colour() -> bool:
     "Only where a person looks on, and has not said no."
@@ -95,7 +97,8 @@ def run_command(
     from korembed.walk import example_walk, run
     if example: return _show(dict(config=example_walk()), as_json, example_walk().rstrip())
     result = run(config)
-    _show(result, as_json, '\n\n'.join([f"Setting: {result['setting']}", *_found_lines(result), f"Report: {result['report']}"]))
+    see = f"See it: korembed ui --db-path '{result['db_path']}' --report '{Path(result['report']).parent}'"
+    _show(result, as_json, '\n\n'.join([f"Setting: {result['setting']}", *_found_lines(result), f"Report: {result['report']}\n{see}"]))
 
 # %% ../nbs/12_cli.ipynb #8abb01d6
 @app.command('doctor')
@@ -532,12 +535,18 @@ def _asked(query: Optional[str], file: Optional[Path]) -> dict[str, str]:
     text = decode(sys.stdin.buffer.read(), 'standard input') if str(file) == '-' else read_text(file)
     return {str(i): line.strip() for i, line in enumerate(filter(str.strip, text.splitlines()))}
 
+def _collection(db: str) -> str:
+    "Where to search if nothing is named."
+    from korembed.store import collection_names
+    there = collection_names(db)
+    return there[0] if len(there) == 1 else 'finetuned_embeddings'
+
 @app.command()
 def search(
     query: Annotated[Optional[str], typer.Argument(help='The question.')] = None,
     queries: Annotated[Optional[Path], typer.Option(help='A file with a question on each line; - for standard input.')] = None,
     model: Annotated[Optional[str], typer.Option(help='The model that made the collection; by default the one that the collection names.')] = None,
-    collection: Annotated[str, typer.Option(help='Name of the collection.')] = 'finetuned_embeddings',
+    collection: Annotated[Optional[str], typer.Option(help='Name of the collection; by default finetuned_embeddings, or the only one there is.')] = None,
     db_path: _Db = './chroma_db', chroma: _Chroma = None,
     top_k: Annotated[int, typer.Option(help='Hits to show.')] = 5,
     mode: Annotated[Literal['dense', 'bm25', 'hybrid'], typer.Option(help='dense, bm25 or hybrid.', **_words)] = 'dense',
@@ -555,7 +564,7 @@ def search(
     from korembed.runs import model_of
     model, db = model and model_of(model), chroma or db_path
     how = dict(top_k=top_k, mode=mode, where=parse_where(where), weight=weight, per_document=per_document, reranker=rerank, device=device)
-    found = both(asked, None, model, db, **how) if compare else dict(hits=run(asked, model, collection, db, prompts=prompts, **how))
+    found = both(asked, None, model, db, **how) if compare else dict(hits=run(asked, model, collection or _collection(db), db, prompts=prompts, **how))
     rows = {k: json.loads(h.to_json(orient='records', force_ascii=False)) for k, h in found.items()}
     _show((dict(query=query) if query else dict(queries=asked)) | rows, as_json,
           '\n\n'.join((f'{k}\n' if compare else '') + _hits_text(h, asked, _colour()) for k, h in found.items()))
@@ -653,11 +662,14 @@ def _typed(model, data, with_, weight, unit, chunk_size, chunk_overlap, document
     "The command to repeat it, without the folders of this machine."
     size = f' --chunk-size {chunk_size} --chunk-overlap {chunk_overlap}' if unit == 'chunk' else ''
     texts = ''.join(f' --documents {d.name}' for d in documents or [])
-    models = ''.join(f' --model {m}' for m in model)
+    from korembed.model import public_name
+    name = lambda m: public_name(m) if Path(m).is_absolute() else m
+    models = ''.join(f' --model {name(m)}' for m in model)
     titles = {None: '', True: ' --title-in-text', False: ' --no-title-in-text'}[title_in_text]
     read = (f' --format {format}' if format else '') + (f" --columns '{columns}'" if columns else '')
     fixed = f' --hybrid-weight {weight}' if weight is not None else ''
-    more = (f' --guard-data {guard.name}' if guard else '') + (f" --judge '{judge}'" if judge else '')
+    named = f'local:{name(judge[6:])}' if judge and judge.startswith('local:') else judge
+    more = (f' --guard-data {guard.name}' if guard else '') + (f" --judge '{named}'" if judge else '')
     more += f' --top-k {top_k}' * (top_k != 5) + f' --cluster {cluster}' * (cluster != 'passage') + ' --leaderboard' * leaderboard
     return f"korembed evaluate{models} --data {data.name} --with '{with_}'{fixed} --unit {unit}{size}{texts}{titles}{read}{more} --seed {seed}"
 

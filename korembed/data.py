@@ -10,8 +10,9 @@ __all__ = ['Positive', 'sample_path', 'is_prepared', 'read_qa', 'without_repeats
            'load_parts']
 
 # %% ../nbs/01_data.ipynb #3f795a11
-import hashlib, json, os, re, zipfile
+import hashlib, inspect, json, logging, os, re, zipfile
 from collections import Counter, deque
+from functools import lru_cache
 from pathlib import Path
 from typing import Callable, Hashable, Iterator, Literal, NamedTuple, Sequence
 import pyarrow as pa
@@ -20,7 +21,7 @@ from joblib import Parallel, cpu_count, delayed
 from .documents import document_kind, read_document
 from .formats import Contents, find_parts, is_beir, is_retrieval_json, read_beir, reject, set_rows, try_part
 from .near_duplicates import join_groups, near_pairs, near_questions
-from .text import Chunk, InputError, chunk_text, cut_texts, hash_text, nfc, read_text, replacing, write_json
+from .text import Chunk, InputError, chunk_text, cut_texts, hash_text, nfc, private_folder, read_text, replacing, write_json
 
 # %% ../nbs/01_data.ipynb #553e9a59
 def sample_path(
@@ -59,8 +60,14 @@ _large = 2**24   # bytes: below, a second process would start later than the fir
 def is_prepared(
     path: str | Path,  # any path
 ) -> bool:  # whether it is a folder that `prepare` wrote
-    "Is this a prepared folder?"
-    return (Path(path)/'manifest.json').is_file() and (Path(path)/'train.parquet').is_file()
+    "Is this a prepared folder? Raises InputError for one that was not written to its end."
+    place = Path(path)/'manifest.json'
+    if not place.is_file(): return False
+    try: begun = json.loads(place.read_text(encoding='utf-8')).get('unfinished')
+    except (ValueError, AttributeError): begun = False   # of another program
+    # read as plain files its exam would be among the lessons
+    if begun: raise InputError(f'{path}: was not written to its end; type the korembed generate that made it again')
+    return (Path(path)/'train.parquet').is_file()
 
 def _beir_contents(path: Path) -> Contents:
     queries, corpus, relevant, _ = read_beir(path)
@@ -68,16 +75,23 @@ def _beir_contents(path: Path) -> Contents:
     digest = hash_text(' '.join(sorted(hash_text(p.read_bytes().hex()) for p in sorted(path.rglob('*.*')))))
     return Contents(path.name, 'beir', digest, [r for r in rows if 'reason' not in r], [r for r in rows if 'reason' in r])
 
-def _contents(path: Path, format: str | None, columns: dict | None) -> Iterator[Contents | InputError]:
-    "What each part holds, in their order."
-    if is_beir(path): return iter([_beir_contents(path)])
+def _contents(path: Path, format: str | None, columns: dict | None) -> Iterator[tuple[str, Contents | InputError]]:
+    "What each part holds, after the file it lies in, in their order."
+    if is_beir(path): return iter([(str(path), _beir_contents(path))])
     parts = find_parts(path)
     if is_prepared(path): parts = [p for p in parts if Path(p.path).name in ('train.parquet', 'validation.parquet')]
     n = min(len(parts), cpu_count()) if sum(p.size for p in parts) > _large else 1
     # two at a time in flight for each process: memory does not grow with the number of files
-    return Parallel(n_jobs=n, return_as='generator', pre_dispatch='2*n_jobs')(delayed(try_part)(p, format, columns) for p in parts)
+    found = Parallel(n_jobs=n, return_as='generator', pre_dispatch='2*n_jobs')(delayed(try_part)(p, format, columns) for p in parts)
+    return zip([p.path for p in parts], found)
 
 # %% ../nbs/01_data.ipynb #3365bf0e
+def _say_how_many(folder: Path, used: int) -> None:
+    "Who names a folder of documents should not take the one table in it for all of them."
+    n = sum(p.is_file() and not any(part.startswith('.') for part in p.relative_to(folder).parts) for p in folder.rglob('*'))
+    if used < n: logging.getLogger('korembed').info('%s: %d of %d files %s questions; the others were not read',
+                                                    folder, used, n, 'holds' if used == 1 else 'hold')
+
 class _About(NamedTuple):
     formats: list[str]  # as recognised
     digest: str  # of all bytes read, whatever the files are called
@@ -85,24 +99,31 @@ class _About(NamedTuple):
 
 def _gather(path: Path, format: str | None, columns: dict | None, write: Callable[[list[dict]], None]) -> _About:
     "Hand all rows over, part by part. Raises InputError when there is none."
-    seen, formats, digests, bad, odd, n = Counter(), set(), [], [], [], 0
-    for c in _contents(path, format, columns):
+    seen, formats, digests, bad, odd, n, used = Counter(), set(), [], [], [], 0, set()
+    for file, c in _contents(path, format, columns):
         if isinstance(c, InputError): odd.append(c); bad.append(reject('file cannot be used', str(c))); continue
         write(_numbered(c.rows, seen))
         formats.add(c.format); digests.append(c.digest); bad += c.rejects; n += len(c.rows)
+        if c.rows: used.add(file)
     if odd and not formats: raise odd[0]
     if not n:
         why = ', '.join(f'{n} x {r}' for r, n in Counter(b['reason'] for b in bad).most_common(3))
         raise InputError(f'{path}: no usable question ({why or "no article"}); give a file with answered questions')
+    if path.is_dir() and not is_beir(path) and not is_prepared(path): _say_how_many(path, len(used))
     return _About(sorted(formats), hash_text(' '.join(sorted(digests))), bad)
 
 # %% ../nbs/01_data.ipynb #7db5a67f
+@lru_cache
+def _reader() -> str:
+    "Name of the code that reads: another version may read the same file in another way."
+    return hash_text(' '.join(inspect.getsource(inspect.getmodule(f)) for f in (_gather, try_part, nfc)))
+
 def _cache_place(path: Path, format: str | None, columns: dict | None) -> Path | None:
     "Folder of what was read before; None for small sources, which are not kept."
     files = [path] if path.is_file() else sorted(p for p in path.rglob('*') if p.is_file())
     stats = [(p.relative_to(path).as_posix() if p != path else p.name, p.stat()) for p in files]
     if sum(s.st_size for _, s in stats) <= _large: return None
-    key = [1, format, sorted((columns or {}).items()), [(n, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for n, s in stats]]
+    key = [_reader(), format, sorted((columns or {}).items()), [(n, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for n, s in stats]]
     root = os.environ.get('KOREMBED_CACHE') or Path.home()/'.cache'/'korembed'
     return Path(root)/'qa'/hash_text(json.dumps(key))
 
@@ -151,7 +172,7 @@ def _read(path: str | Path, format: str | None = None, columns: dict | None = No
     return Dataset.from_dict(_columns(rows, features), features=features), about
 
 def _can_write(folder: Path) -> bool:
-    try: folder.mkdir(parents=True, exist_ok=True)
+    try: private_folder(folder)
     except OSError: return False
     return os.access(folder, os.W_OK)
 
@@ -491,7 +512,7 @@ def _summary(qa: Dataset, bad: list[dict]) -> dict:
 def _describe_document(path: Path) -> dict:
     "A text without questions, described in the same words. Raises InputError where it is none."
     kind = document_kind(path.read_bytes()) if path.is_file() else 'folder'
-    if kind in ('json', 'zip', 'hwp', 'unknown', 'folder') or kind == 'text' and path.suffix.lower() in ('.csv', '.tsv', '.json', '.jsonl'):
+    if kind in ('json', 'zip', 'office', 'unknown', 'folder') or kind == 'text' and path.suffix.lower() in ('.csv', '.tsv', '.json', '.jsonl'):
         raise InputError(f'{path}: no document')
     text = read_document(path)
     return dict(format=kind, rows=0, articles=1, passages=1, rejected={}, warnings=[f'{path.name}: {len(text)} characters, no questions'])
@@ -521,6 +542,12 @@ def _write_exam(parts: DatasetDict, folder: Path, exam: str, title_in_text: bool
     else: write_retrieval_set(sets['validation'], folder/('validation.arrow' if exam == 'arrow' else 'validation'))
 
 # %% ../nbs/01_data.ipynb #48099568
+def _is_own(folder: Path) -> bool:
+    "Did `prepare` write this? Other programs call a file manifest.json, too."
+    try: said = json.loads((folder/'manifest.json').read_text(encoding='utf-8'))
+    except (OSError, ValueError): return False
+    return isinstance(said, dict) and said.keys() >= {'train_split', 'positive', 'parts'}
+
 def prepare(
     path: str | Path,  # QA data
     out: str | Path,  # folder to write; one made before is replaced as a whole when done
@@ -536,7 +563,7 @@ def prepare(
 ) -> dict:  # the manifest
     "Read, split, pair and write down. Raises InputError."
     if exam not in ('beir', 'arrow', 'llamaindex'): raise InputError(f"exam='{exam}': choose beir, arrow or llamaindex")
-    if Path(out).is_dir() and any(Path(out).iterdir()) and not (Path(out)/'manifest.json').is_file():
+    if Path(out).is_dir() and any(Path(out).iterdir()) and not _is_own(Path(out)):
         raise InputError(f'{out}: a folder with other things in it; choose another --out')
     qa, about = _read(path, format, columns)
     bad = list(about.rejects)

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['KNOWN', 'Check', 'check_lines', 'guarded', 'check_python', 'check_packages', 'check_extras', 'check_torch', 'Size',
            'base_folder', 'base_size', 'check_base', 'estimate', 'check_memory', 'check_disk', 'check_data',
-           'check_font', 'check_sqlite', 'check_key', 'check_service', 'check_network', 'Plan', 'check_settings',
-           'doctor', 'is_ready', 'verdict', 'report', 'main']
+           'check_documents', 'check_font', 'check_sqlite', 'check_key', 'check_service', 'check_network', 'Plan',
+           'check_settings', 'doctor', 'is_ready', 'verdict', 'report', 'main']
 
 # %% ../nbs/11_doctor.ipynb #535a4506
 import argparse, http.client, importlib, importlib.metadata, importlib.util, json, os, re, shutil, sys, urllib.error, urllib.request
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, Sequence
 
 # %% ../nbs/11_doctor.ipynb #252f76b8
 class Check(NamedTuple):
@@ -35,10 +35,10 @@ def check_lines(
 def guarded(
     name: str,  # of the row, should the check fail
     check: Callable,  # gives a Check or a list of them
-    *args: Any,  # for it
+    *args: Any, **how: Any,  # for it
 ) -> list[Check]:
     "The rows of a check, whatever happens in it."
-    try: found = check(*args)
+    try: found = check(*args, **how)
     except ModuleNotFoundError as e: found = Check(name, 'broken', f'not looked at: {e}',
                          f'pip install {(e.name or "").split(".")[0].replace("_", "-")}')
     except Exception as e:   # a library that is there but torn fails in ways of its own
@@ -221,9 +221,9 @@ def check_memory(
     if needs['memory'] <= free: return Check('memory', 'ok', said)
     fits = int((free - needs['fixed']) / needs['pair'])
     if fits < 2: return Check('memory', 'broken' if free < needs['fixed'] else 'careful', said,
-                              '--gradient-checkpointing --batch-size 2   # or a smaller base')
+                              'korembed train QUESTIONS --gradient-checkpointing --batch-size 2   # or a smaller base')
     return Check('memory', 'careful', f'{said}, if all texts are long',
-                 f'--batch-size {fits}   # or --gradient-checkpointing; in a file, under [train]')
+                 f'korembed train QUESTIONS --batch-size {fits}   # or --gradient-checkpointing; in a file, under [train]')
 
 def check_disk(
     needs: dict[str, int],  # of `estimate`
@@ -232,7 +232,7 @@ def check_disk(
 ) -> Check:
     "Is there room for a run?"
     there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
-    if not os.access(there, os.W_OK): return Check('disk', 'broken', f'{there}: may not be written', '--out FOLDER   # another one')
+    if not os.access(there, os.W_OK): return Check('disk', 'broken', f'{there}: may not be written', 'korembed train QUESTIONS --out FOLDER   # another one')
     free = shutil.disk_usage(there).free if free is None else free
     said = f'{_gb(free)} free; a run takes about {_gb(needs["disk"])}'
     if free < needs['disk']: return Check('disk', 'broken', said, 'df -h   # free some space, or --out on another disk')
@@ -241,19 +241,31 @@ def check_disk(
 # %% ../nbs/11_doctor.ipynb #4cf76091
 def check_data(
     root: str | None,  # a file, folder or zip; None: nothing is named
+    format: str | None = None, columns: dict | None = None,  # as in `read_qa`
 ) -> Check:
     "Can the data be read?"
     if not root: return Check('data', 'skipped', 'DATASET_ROOT is not set; commands are told what to read',
                               'export DATASET_ROOT=questions.json')
-    from korembed.formats import find_parts, is_beir, try_part
+    from korembed.data import is_retrieval_set
+    from korembed.formats import find_parts, try_part
     from korembed.text import InputError
-    if is_beir(Path(root)): return Check('data', 'ok', f'{root}: beir')
+    if is_retrieval_set(root): return Check('data', 'ok', f'{root}: a labelled set')
     try: parts = find_parts(root)
     except InputError as e: return Check('data', 'broken', str(e), 'export DATASET_ROOT=questions.json')
-    first = try_part(parts[0])
+    first = try_part(parts[0], format, columns)
     if isinstance(first, InputError): return Check('data', 'broken', str(first), f"korembed data describe '{root}'")
     said = f'{root}: {first.format}, {len(first.rows)} questions in the first of {len(parts)} files'
     return Check('data', 'ok' if first.rows else 'careful', said, '' if first.rows else f"korembed data describe '{root}'")
+
+def check_documents(
+    paths: str | list[str],  # files and folders
+) -> Check:
+    "Is there a document that can be read?"
+    from korembed.documents import each_document
+    from korembed.text import InputError
+    try: name, text = next(each_document(paths))
+    except InputError as e: return Check('documents', 'broken', str(e), 'ls -R DOCS   # what is there')
+    return Check('documents', 'ok', f'{name}: {len(text)} characters; the others are read when they are needed')
 
 # %% ../nbs/11_doctor.ipynb #da73f111
 def check_font(
@@ -319,7 +331,7 @@ def check_service(
     "Does a service answer?"
     got, host = _answer(url, key, timeout), url.split('/')[2] if '://' in url else url
     if isinstance(got, str): return Check(name, 'broken', f'{host} does not answer: {got}',
-                                      f'curl -I {url}   # network or proxy; without it: --model offline')
+                                      f'curl -I {url}   # network or proxy' + '; without it: --model offline' * (name == 'hub'))
     if got in (401, 403) and key: return Check(name, 'broken', f'{host} refuses the key ({got})',
                     'export OPENAI_API_KEY=...   # another one')
     if got >= 500: return Check(name, 'careful', f'{host} answers, with trouble of its own ({got})', f'curl -I {url}   # later')
@@ -334,8 +346,10 @@ def check_network(
     kept = _env_file(env_file)
     of = lambda k: (environ.get(k) or kept.get(k) or '').strip()
     address = (of('OPENAI_BASE_URL') or 'https://api.openai.com/v1').rstrip('/')
+    led = not (environ.get('OPENAI_BASE_URL') or '').strip() and kept.get('OPENAI_BASE_URL') and (environ.get('OPENAI_API_KEY') or '').strip()
     return [check_service('hub', environ.get('HF_ENDPOINT') or 'https://huggingface.co', '', timeout),
-            check_service('openai', f'{address}/models', of('OPENAI_API_KEY'), timeout)]
+            Check('openai', 'broken', f'{env_file}: would lead the key of the environment to {address}; not asked', 'export OPENAI_BASE_URL=...   # if you mean it') if led
+            else check_service('openai', f'{address}/models', of('OPENAI_API_KEY'), timeout)]
 
 # %% ../nbs/11_doctor.ipynb #51ebef23
 class Plan(NamedTuple):
@@ -343,11 +357,19 @@ class Plan(NamedTuple):
     config: Any  # TrainingConfig
     out: Path  # folder of the run
     service: bool  # whether OpenAI, or what speaks like it, is asked
+    data: Sequence[dict] = ()  # files of questions, as `check_data` takes them
+    documents: Sequence[str] = ()
 
 def _missing(w: Any) -> list[str]:
     named = [w.data.get('documents'), w.data.get('questions'),
              w.evaluate.get('data'), w.evaluate.get('guard_data'), w.generate.get('prompt')]
     return [p for n in named for p in (n if isinstance(n, list) else [n]) if p and not Path(p).exists()]
+
+def _data_of(w: Any) -> dict[str, list]:
+    "What is to be read."
+    asked, docs = [w.evaluate.get('data'), w.evaluate.get('guard_data')], w.data.get('documents') or []
+    data = [dict(root=w.data.get('questions'), format=w.data.get('format'), columns=w.data.get('columns'))] + [dict(root=p) for p in asked]
+    return dict(data=[d for d in data if d['root']], documents=[docs] if isinstance(docs, str) else docs)
 
 def check_settings(
     file: str | Path | None = None,  # TOML of `korembed run`; None: the defaults of `korembed train`
@@ -361,9 +383,9 @@ def check_settings(
             return Check('settings', 'ok', 'the defaults of korembed train'), Plan(config, Path(config.log_dir), False)
         from korembed.walk import read_walk
         w = read_walk(file)
-    except InputError as e: return Check('settings', 'broken', str(e), 'korembed run --example > my.toml'), None
+    except InputError as e: return Check('settings', 'broken', str(e), 'korembed run --example   # shows how it is written; mend the line'), None
     judge, writes = w.evaluate.get('judge') or 'lexical', not w.data.get('questions') and w.generate.get('chat_model') != 'template'
-    plan = Plan(w.config, w.out, writes or not (judge == 'lexical' or judge.startswith('local:')))
+    plan = Plan(w.config, w.out, writes or not (judge == 'lexical' or judge.startswith('local:')), **_data_of(w))
     if gone := _missing(w): return Check('settings', 'broken', f'{file} names what is not here: {", ".join(map(str, gone))}',
                      f"cat '{file}'   # mend the path"), plan
     return Check('settings', 'ok', str(file)), plan
@@ -399,7 +421,10 @@ def doctor(
     rows += (computing := guarded('device', check_torch, plan and plan.config.device))
     if plan: rows += guarded('base', check_base, plan.config.model_name)
     if plan and len(computing) == 2: rows += guarded('memory', _room, plan, *_as_planned(plan, computing))
-    rows += guarded('data', check_data, os.environ.get('DATASET_ROOT')) + guarded('font', check_font) + guarded('sqlite', check_sqlite)
+    if plan and plan.documents: rows += guarded('documents', check_documents, plan.documents)
+    named = plan and (plan.data or plan.documents)
+    for how in plan.data if named else [dict(root=os.environ.get('DATASET_ROOT'))]: rows += guarded('data', check_data, **how)
+    rows += guarded('font', check_font) + guarded('sqlite', check_sqlite)
     rows += guarded('key', check_key, bool(plan and plan.service))
     return rows + (guarded('network', check_network) if online else [Check('network', 'skipped', 'not asked', 'korembed doctor --online')])
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from itertools import chain, count
 from pathlib import Path
 from xml.etree import ElementTree
-from .text import InputError, clean_text, decode, html_to_text, without_halves
+from .formats import is_json_lines, is_question_table
+from .text import InputError, clean_text, decode, html_to_text, office_remedy, without_halves
 
 # %% ../nbs/01e_documents.ipynb #f511eb4d
 _zips = {'word/document.xml': 'docx', 'Contents/content.hpf': 'hwpx'}   # what only such an archive holds
@@ -29,15 +30,15 @@ def _json_kind(data: bytes) -> str:
 
 def document_kind(
     data: bytes,  # content of a file
-) -> str:  # pdf, docx, hwpx, hwp, zip, html, tei, scrape, json, markdown, text or unknown
+) -> str:  # pdf, docx, hwpx, office (none of these), zip, html, tei, scrape, json, markdown, text or unknown
     "What a file is, by its content."
     head = data[:2000].removeprefix(b'\xef\xbb\xbf').lstrip()
     if data[:1024].find(b'%PDF-') >= 0: return 'pdf'
+    if office_remedy(data): return 'office'
     if data[:4] == b'PK\x03\x04': return _zip_kind(data)
-    if data[:8] == b'\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1': return 'hwp'
     if re.search(rb'<TEI[\s>]', head): return 'tei'
     if re.match(rb'<(?:!doctype html|html|head|body|div|p|h[1-6]|table|article|main|section)[\s>]', head, re.I): return 'html'
-    if head[:1] in (b'{', b'['): return _json_kind(data)
+    if head[:1] in (b'{', b'[') and (kind := _json_kind(data)) != 'text': return kind
     if b'\0' in data[:2000] and data[:2] not in (b'\xff\xfe', b'\xfe\xff'): return 'unknown'
     return 'markdown' if re.search(rb'^#{1,6} \S', data[:4000], re.M) else 'text'
 
@@ -114,8 +115,8 @@ def _read_tree(node: dict, depth: int = 1) -> str:
 _readers = dict(pdf=_read_pdf, docx=_read_docx, hwpx=_read_hwpx, tei=_read_tei,
                 html=lambda data, name: html_to_text(decode(data, name))[0], scrape=lambda data, name: _read_tree(json.loads(decode(data, name))),
                 text=decode, markdown=decode)
-_refused = dict(hwp='a binary HWP or old Office file; save it as HWPX, DOCX or PDF', zip='an archive; unpack it first',
-                unknown='no kind of document that is known; give text, Markdown, HTML, PDF, DOCX, HWPX or TEI', json='JSON without text to read')
+_refused = dict(zip='an archive; unpack it first', unknown='no kind of document that is known; give text, Markdown, HTML, PDF, DOCX, HWPX or TEI',
+                json='JSON without text to read')
 
 def read_document(
     path: str | Path,  # a file
@@ -127,7 +128,7 @@ def read_document(
     except OSError as e: raise InputError(f'{path}: cannot be read ({e.strerror}); check the file') from None
     if not data.strip(): raise InputError(f'{path}: the file is empty; name one with text in it')
     kind = document_kind(data)
-    if kind in _refused: raise InputError(f'{path}: {_refused[kind]}')
+    if refused := office_remedy(data) or _refused.get(kind): raise InputError(f'{path}: {refused}')
     try: text = clean_text(_readers[kind](data, str(path)))
     except InputError: raise
     except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, AttributeError, EOFError, RecursionError, NotImplementedError, OSError) as e:
@@ -146,9 +147,20 @@ def _files(paths: str | Path | list[str | Path]) -> Iterator[tuple[Path, str, bo
         # two files of one name in two folders are two documents
         for p in files: yield p, p.name if times[p.name] == 1 else p.relative_to(path).as_posix(), True
 
+_texts = ('.txt', '.md', '.markdown', '.html', '.htm', '')   # a file so called may begin with a bracket, as many a notice does, and be no JSON
+
+def _is_data(path: Path) -> bool:
+    "Is this made for questions: JSON, lines of JSON, a table, or an archive of such?"
+    with open(path, 'rb') as f: head = f.read(2**20)
+    if path.suffix.lower() in ('.csv', '.tsv'): return is_question_table(path)
+    if head[:4] == b'PK\x03\x04': return document_kind(path.read_bytes()) == 'zip'
+    if head.removeprefix(b'\xef\xbb\xbf').lstrip()[:1] not in (b'{', b'['): return False
+    kind = document_kind(path.read_bytes())
+    return kind == 'json' or kind != 'scrape' and (path.suffix.lower() not in _texts or is_json_lines(head))
+
 def each_document(
     paths: str | Path | list[str | Path],  # files and folders
-    other: Callable[[Path], dict[str, str]] | None = None,  # asked for JSON and archives that are no documents: name -> text
+    other: Callable[[Path], dict[str, str]] | None = None,  # asked for JSON, archives and tables of questions that are no documents: name -> text
 ) -> Iterator[tuple[str, str]]:  # name and clean text, one document in memory at a time
     "Read documents; in a folder, what cannot be read is logged and left out. Raises InputError."
     names: set[str] = set()
@@ -173,7 +185,4 @@ def read_documents(
     return dict(each_document(paths, other))
 
 def _texts_of(path: Path, label: str, other: Callable | None) -> dict[str, str]:
-    with open(path, 'rb') as f: head = f.read(2**20)
-    if other and document_kind(head if head[:4] != b'PK\x03\x04' else path.read_bytes()) in ('json', 'zip'): return other(path)
-    if other and head.lstrip()[:1] in (b'{', b'[') and document_kind(path.read_bytes()) != 'scrape': return other(path)
-    return {label: read_document(path)}
+    return other(path) if other and _is_data(path) else {label: read_document(path)}

@@ -9,7 +9,7 @@ __all__ = ['lengths', 'text_sizes', 'answers_unseen', 'token_lengths', 'question
            'eda']
 
 # %% ../nbs/00_eda.ipynb #b6ceb4c6
-import importlib.util, math, re
+import html, importlib.util, math, re
 from collections import Counter
 from pathlib import Path
 from typing import Sequence
@@ -133,14 +133,15 @@ _unit = ('개월|개국|개|명|인|번째|번|회|차례|배|살|세|가지|종
          '(?:밀리)?리터|퍼센트|포인트|볼트|와트|비트|바이트|(?:킬로)?칼로리|노트|마일|인치|광년|골|승|표|석|가구|건|경기|기|'
          '[kcmμn]?m[²³]?|[km]?g|[kMG]?Hz|[kMGT]?B|m?[lL]|[kMG]?Wh?|km/h|dB|%p?|℃|°C?')
 _tens, _ones = '열|스물|서른|마흔|쉰|예순|일흔|여든|아흔', '하나|둘|셋|넷|다섯|여섯|일곱|여덟|아홉'
-_digits = rf'[-−]?\d[\d,.]*(?:[여\s]?[십백천만억조]|\s?\d[\d,.]*)*여?\s?(?:{_unit})?(?:의 \d+)?'   # 1만 8천 개
+# each sign has one place only: where it had two, an answer of fifty digits took a minute
+_digits = rf'[-−]?\d[\d,.]*(?:\s\d[\d,.]*|[여\s]?[십백천만억조](?:\d[\d,.]*)?)*여?\s?(?:{_unit})?(?:의 \d+)?'   # 1만 8천 개
 _counted = (rf'(?:(?:{_tens})?(?:{_ones}|한|두|세|네|서너)|{_tens}|스무|(?:[수몇]?[십백천만억])+|[수몇])'
             r'(?:\s[가-힣]{1,3}?|[개명번살]|가지|마리)')   # 열두 마당
 _alone = rf'(?:{_tens})?(?:{_ones})|{_tens}|하루|하룻밤|이틀|사흘|나흘|닷새|엿새|이레|열흘|보름|일주일|절반|[첫둘셋넷]째'
 
 # %% ../nbs/00_eda.ipynb #ae84ae57
 _amount = f'(?:{_digits}|{_counted}|{_alone})'
-_number = re.compile(rf'(?:(?:약|대략|최대|최소|총|영하|섭씨|시속|초속|제|만)\s?)*{_amount}(?:(?:\s?[~∼–-]\s?|에서 |\s){_amount})?'
+_number = re.compile(rf'(?:(?:약|대략|최대|최소|총|영하|섭씨|시속|초속|제|만)\s?){{,4}}{_amount}(?:(?:\s?[~∼–-]\s?|에서 |\s(?!(?<=[\d,.십백천만억조]\s)\d)){_amount})?'
                      r'(?:\s?(?:쯤|가량|안팎|남짓|정도|이[상하내]|미만|내외|선|씩|[동년]?간|동안|만에|[이가] 넘게))*')
 
 # %% ../nbs/00_eda.ipynb #a0d549f7
@@ -364,7 +365,8 @@ def _numbers(qa: Dataset, rejects: list[dict], model: object, name: str | None) 
 # %% ../nbs/00_eda.ipynb #c551bce3
 def _table(rows: dict[str, dict], name: str) -> str:
     "A Markdown table: a line per key."
-    cell = lambda v: '' if v is None else ' '.join(str(v).split()).replace('|', '\\|')
+    # a text may hold anything; what shows the page would run its markup and fetch its pictures
+    cell = lambda v: '' if v is None else html.escape(' '.join(str(v).split()), quote=False).replace('|', '\\|').replace('](', ']\\(')
     columns = list(next(iter(rows.values())))
     lines = [[name, *columns], ['---'] * (len(columns) + 1), *([k, *r.values()] for k, r in rows.items())]
     return '\n'.join(f"| {' | '.join(map(cell, line))} |" for line in lines)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NAMES', 'SCORED', 'FORMATS', 'place_answer', 'reject', 'make_row', 'record_rows', 'table_records',
-           'is_retrieval_json', 'set_rows', 'read_bytes_as', 'Part', 'find_parts', 'Contents', 'read_part', 'try_part',
-           'is_beir', 'read_beir']
+           'is_question_table', 'is_retrieval_json', 'set_rows', 'is_json_lines', 'read_bytes_as', 'Part', 'find_parts',
+           'Contents', 'read_part', 'try_part', 'is_beir', 'read_beir']
 
 # %% ../nbs/01g_formats.ipynb #93043ba2
 import csv, io, json, logging, mmap, re, zipfile
@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Callable, Iterator, NamedTuple, TypedDict
 import msgspec, xxhash
-from .text import InputError, decode, hash_text, html_to_text, nfc, read_text, without_halves
+from .text import OFFICE, InputError, decode, hash_text, html_to_text, nfc, read_text, without_halves
 
 # %% ../nbs/01g_formats.ipynb #68aa7668
 def place_answer(
@@ -181,9 +181,22 @@ def table_records(
     loose = any(v.startswith('"') and not v[1:].endswith('"') for r in plain[1] for v in r.values() if isinstance(v, str))
     return plain if loose and bad(plain) <= bad(quoted) else quoted
 
-def _check_columns(header: list[str], name: str, columns: dict | None) -> None:
+_no_questions = 'no questions in it; korembed generate writes some, korembed index searches it'
+
+def _holds_questions(header: list[str], columns: dict | None = None) -> bool:
     found = _fields(dict.fromkeys(header, 1), columns)
-    if 'question' in found and found.keys() & {'answer', 'context'}: return
+    return 'question' in found and bool(found.keys() & {'answer', 'context'})
+
+def is_question_table(
+    path: str | Path,  # a CSV or TSV file
+) -> bool:  # as its columns are called; pairs of sentences with a score are none
+    "Has this table a question and an answer or a passage in each row? Raises InputError."
+    header = [n.strip().lower() for n in table_records(read_text(path).lstrip('\n').split('\n', 1)[0])[0]]
+    return _holds_questions(header) and not set(header) >= set(SCORED)
+
+def _check_columns(header: list[str], name: str, columns: dict | None) -> None:
+    if _holds_questions(header, columns): return
+    if len(header) < 2 and not _fields(dict.fromkeys(header, 1), columns): raise InputError(f'{name}: {_no_questions}')   # no table at all
     raise InputError(f'{name}: columns {" ".join(", ".join(map(str, header)).split())[:200]}: no question with answer or passage among them; '
                      'name them with --columns question=NAME,answer=NAME,context=NAME')
 
@@ -263,7 +276,9 @@ def _as_utf8(data: bytes, name: str) -> bytes:
     if head.startswith((b'\xff\xfe', b'\xfe\xff')): return decode(bytes(data), name).encode('utf-8', 'surrogatepass')
     return data
 
-def _is_lines(data: bytes) -> bool:
+def is_json_lines(
+    data: bytes,  # a file, or its first part
+) -> bool:  # whatever the objects hold
     "Is the first line that is not blank JSON by itself, and not the last?"
     head = bytes(data[:2**20]).lstrip()
     line, _, rest = head.partition(b'\n')
@@ -273,7 +288,7 @@ def _is_lines(data: bytes) -> bool:
 def _json_rows(data: bytes, name: str, columns: dict | None) -> tuple[str, Iterator[dict]]:
     try: raw = _cut_file(data)['data']
     except msgspec.DecodeError:
-        if _is_lines(data): return 'qa-jsonl', _line_rows(bytes(data), name, columns)
+        if is_json_lines(data): return 'qa-jsonl', _line_rows(bytes(data), name, columns)
         raw = None
     if raw:
         first = next(_articles(raw[:1], data, name))
@@ -317,6 +332,12 @@ class Part(NamedTuple):
     @property
     def name(self) -> str: return Path(self.path).name + (f'/{self.member}' if self.member else '')
 
+_documents = ('.md', '.markdown', '.html', '.htm', '.pdf', '.docx', '.hwpx')
+
+def _instead(name: str | Path, why: str | InputError) -> InputError:
+    "Of a file that is called as documents are, that it holds no questions; of any other, why it cannot be used."
+    return InputError(f'{name}: {_no_questions}' if str(name).lower().endswith(_documents) else str(why))
+
 _suffixes = ('.json', '.jsonl', '.csv', '.tsv', '.parquet', '.zip')
 _max_member, _max_ratio = 2**31, 200   # bytes; unpacked to packed, for members above 64 MiB. Pages of text pack some 10 to 1
 
@@ -330,6 +351,7 @@ def _zip_parts(path: Path) -> list[Part]:
     try:
         with zipfile.ZipFile(path) as z: members = sorted((m for m in z.infolist() if not m.is_dir()), key=lambda m: m.filename)
     except (zipfile.BadZipFile, OSError) as e: raise InputError(f'{path}: not a readable zip ({e}); fetch it again') from None
+    if remedy := next((OFFICE[m.filename] for m in members if m.filename in OFFICE), None): raise InputError(f'{path}: {remedy}')
     for m in members: _check_member(m, path)
     return [Part(str(path), m.filename, m.file_size) for m in members if m.filename.lower().endswith(_suffixes[:-1])]
 
@@ -341,7 +363,7 @@ def find_parts(
     if not path.exists(): raise InputError(f'{path}: no such file or folder; check the path')
     files = [path] if path.is_file() else sorted(p for p in path.rglob('*') if p.suffix.lower() in _suffixes and p.is_file())
     found = [part for p in files for part in (_zip_parts(p) if zipfile.is_zipfile(p) else [Part(str(p), '', p.stat().st_size)])]
-    if not found: raise InputError(f'{path}: nothing to read here; files of questions end in {", ".join(_suffixes)}')
+    if not found: raise _instead(path, f'{path}: nothing to read here; files of questions end in {", ".join(_suffixes)}')
     return found
 
 # %% ../nbs/01g_formats.ipynb #610bc8e2
@@ -376,11 +398,12 @@ def read_part(
     columns: dict[str, str] | None = None,  # our name -> the file's
 ) -> Contents:  # rows and rejects
     "Read one part. Raises InputError."
-    data = _open(part)
-    found, rows = read_bytes_as(data, part.name, format, columns)
-    if re.search(rb'\\u[dD][89a-fA-F]', data): rows = _whole(rows, part.name)   # only escapes of JSON can bring them
-    good, bad = [], []
-    for r in rows: (bad if 'reason' in r else good).append(r)
+    data, good, bad = _open(part), [], []
+    try:
+        found, rows = read_bytes_as(data, part.name, format, columns)
+        if re.search(rb'\\u[dD][89a-fA-F]', data): rows = _whole(rows, part.name)   # only escapes of JSON can bring them
+        for r in rows: (bad if 'reason' in r else good).append(r)
+    except InputError as e: raise e if columns else _instead(part.name, e) from None
     return Contents(part.name, found, xxhash.xxh3_128_hexdigest(data), good, bad)
 
 def try_part(

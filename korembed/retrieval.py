@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['logger', 'EXACT', 'MODES', 'RERANKED', 'exact_run', 'rank_dense', 'rank_bm25', 'parse_where', 'check_where',
-           'as_queries', 'Searcher', 'load_reranker', 'rerank', 'search', 'mark_terms', 'compare']
+           'as_queries', 'Searcher', 'load_reranker', 'rerank', 'search', 'mark_terms', 'cut_apart', 'compare']
 
 # %% ../nbs/05_retrieval.ipynb #514d45ed
 import json, logging, re, shutil
@@ -14,7 +14,7 @@ import numpy as np, pandas as pd
 from chromadb.api.types import validate_where
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from .fusion import Run, blend, fuse
-from .indexing import FINETUNED, ORIGINAL, as_embedder, model_fingerprint
+from .indexing import FINETUNED, ORIGINAL, as_embedder, model_fingerprint, model_reading
 from .lexical import BM25, char_bigrams
 from .metrics import top_k as best
 from .model import Embedder, count_tokens
@@ -86,6 +86,7 @@ def check_where(
 EXACT = 5000   # chunks up to which a search is exact
 MODES = ('dense', 'bm25', 'hybrid')
 _OWN = ('source', 'start', 'end')
+_STATE = re.compile('[0-9a-f]{16}')   # name of a state of a collection, and of the folder with its BM25
 
 def as_queries(
     query: str | list[str] | dict[str, str],  # one question, several, or query id -> text
@@ -105,7 +106,8 @@ class Searcher:
         prompts: str | dict | None = None,  # as in `load_model`
         device: str | None = None,  # as in `load_model`
     ) -> None:
-        self.name, self.db_path, self._given, self._embedder, self.note, self._state = collection, db_path, (model, prompts, device), None, {}, None
+        self.name, self.db_path, self._given, self._said = collection, db_path, (model, prompts, device), False
+        self._embedder, self.note, self._state = None, {}, None
         self._open()
 
     def _open(self) -> None:
@@ -115,7 +117,7 @@ class Searcher:
         self._place, self.store = chroma_folder(self.name, self.db_path), open_collection(self.name, self.db_path)
         with in_plain_words(self.db_path): note, self.count = read_note(self.store), self.store.count()
         if note != self.note or note.get('state') != 'whole': self._vectors, self._words, self._tried = None, None, False
-        if note.get('fingerprint') != self.note.get('fingerprint'): self._embedder = None   # made anew by another model
+        if any(note.get(k) != self.note.get(k) for k in ('fingerprint', 'reads')): self._embedder = None   # made anew by another model
         if note.get('state') == 'unfinished' and self.note.get('state') != 'unfinished':
             logger.warning('%s: its last filling did not end; run korembed index again, until then some documents are missing', self.name)
         self.note, self._state = note, state
@@ -129,7 +131,7 @@ class Searcher:
                 raise InputError(f'{self.name}: does not say which model made it; name it with --model')
             own = self.note.get('prompts') or {}
             embedder = as_embedder(model or self.note['model'], prompts if model or not own else {k: own.get(k, '') for k in ('query', 'passage')}, device)
-            check_maker(self.store, model_fingerprint(embedder.model))
+            check_maker(self.store, model_fingerprint(embedder.model), reads=model_reading(embedder.model))
             self._embedder = embedder
         return self._embedder
 
@@ -173,7 +175,9 @@ class Searcher:
         "Word matching over the same chunks: from memory, from disk, or built."
         if self._words is not None: return self._words
         room, whole = chroma_folder(self.name, self.db_path), self.note.get('state') == 'whole'
-        folder = None if on_server(room) or not whole else Path(room)/f'bm25-{self.name}'/self.note['contents']
+        # of an index from elsewhere, the note may say anything
+        named = whole and not on_server(room) and _STATE.fullmatch(str(self.note.get('contents')))
+        folder = Path(room)/f'bm25-{self.name}'/named[0] if named else None
         if folder and folder.is_dir():
             try: self._words = BM25.load(folder)
             except InputError as e: logger.warning('%s', e)
@@ -193,7 +197,14 @@ class Searcher:
         bm25 = {q: words.search(t, depth, only) for q, t in asked.items()}
         if mode == 'bm25': return bm25
         dense, weight = self._dense(asked, vectors, depth, where, only), self.note.get('hybrid_weight') if weight is None else weight
+        if weight is None: self._say_how()
         return fuse(bm25, dense, depth=depth) if weight is None else blend(bm25, dense, weight, depth)
+
+    def _say_how(self) -> None:
+        if self._said: return
+        self._said = True
+        logger.info('%s: no weight is kept, so ranks are added (RRF); one is chosen by korembed index --collection %s --tune-hybrid QUESTIONS',
+                    self.name, self.name)
 
     def _hits(self, run: Run, keep: Callable[[list], list], seen: dict | None) -> pd.DataFrame:
         about = dict(seen or {})   # id -> text and metadata
@@ -255,7 +266,7 @@ def _keep_bm25(words: BM25, folder: Path) -> None:
     try: words.save(folder)
     except InputError as e: return logger.debug('%s', e)   # a store that may only be read: built again next time
     for old in folder.parent.iterdir():
-        if old != folder: shutil.rmtree(old, ignore_errors=True)
+        if old != folder and _STATE.fullmatch(old.name): shutil.rmtree(old, ignore_errors=True)
 
 def _note_long(asked: dict[str, str], embedder: Embedder) -> None:
     most, prompt = embedder.model.max_seq_length, embedder.model.prompts.get('query') or ''
@@ -325,6 +336,16 @@ def mark_terms(
     return ''.join(out) + text[at:]
 
 # %% ../nbs/05_retrieval.ipynb #0726df70
+def cut_apart(
+    base: dict, tuned: dict,  # notes of the two collections
+) -> str:  # what to say and to do; '' where the chunks are the same
+    "Are two collections cut into different chunks?"
+    sizes = [(n.get('chunk_size'), n.get('chunk_overlap')) for n in (base, tuned)]
+    if sizes[0] == sizes[1] or None in sizes[0] + sizes[1]: return ''
+    small, over = min(sizes)
+    return (f'{ORIGINAL} is cut at {sizes[0][0]} characters and {FINETUNED} at {sizes[1][0]}, so ranks and scores are of different chunks; '
+            f'index both with --chunk-size {small} --chunk-overlap {over} --rebuild')
+
 def compare(
     query: str | list[str] | dict[str, str],  # as in `search`
     base_model: str | SentenceTransformer | Embedder | None = None,  # made `original_embeddings`; None: as that collection says
@@ -336,5 +357,7 @@ def compare(
     **how,  # where, weight, per_document, reranker: as in `Searcher.search`
 ) -> dict[str, pd.DataFrame]:  # {'original': hits, 'finetuned': hits}
     "The same questions to both collections."
-    return dict(original=search(query, base_model, ORIGINAL, db_path, top_k, mode, device=device, **how),
-                finetuned=search(query, tuned_model, FINETUNED, db_path, top_k, mode, device=device, **how))
+    prompts = how.pop('prompts', None)
+    sides = [Searcher(m, c, db_path, prompts, device) for m, c in ((base_model, ORIGINAL), (tuned_model, FINETUNED))]
+    if apart := cut_apart(*(s.note for s in sides)): logger.warning('%s', apart)
+    return dict(zip(('original', 'finetuned'), (s.search(query, top_k, mode, **how) for s in sides)))

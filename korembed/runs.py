@@ -27,16 +27,22 @@ RUNS = Path('logs/tensorboard')
 def new_run(
     out: str | Path | None = None,  # the folder; None: a new one under logs/tensorboard
     root: Path = RUNS,  # where unnamed runs go
-) -> Path:  # an existing folder without a run in it
-    "Make the run folder. Raises InputError if `out` holds a run already or cannot be written."
+) -> Path:  # an existing folder: new, or with a run in it that did not finish
+    "Make the run folder. Raises InputError if `out` holds a finished run or something else, or cannot be written."
     if out is not None and (Path(out)/'run.json').exists():
         raise InputError(f'{out}: holds a finished run; name another --out or move it away')
     try:
         if out is not None: path = Path(out); path.mkdir(parents=True, exist_ok=True)
         else: path = _unique(root/f'run_{datetime.now():%Y%m%d_%H%M%S}')
+        if strange := _strange(path): raise InputError(f'{path}: is not empty ({strange}) and no run of korembed; name a new folder with --out')
         with open(path/'train.log', 'a', encoding='utf-8'): pass
     except OSError as e: raise InputError(f'{out or root}: cannot be written ({e.strerror}); choose another --out') from None
     return path
+
+def _strange(folder: Path) -> str | None:
+    "The name of something in a folder in which no run has begun."
+    names = [] if (folder/'started.json').is_file() else sorted(p.name for p in folder.iterdir())
+    return next((n for n in names if n not in ('train.log', 'run.lock') and not n.startswith('.')), None)
 
 def _unique(path: Path) -> Path:
     for n in range(1, 1000):

@@ -10,7 +10,7 @@ __all__ = ['FORMAT', 'on_server', 'in_plain_words', 'open_client', 'collection_f
 # %% ../nbs/04a_store.ipynb #be52b0d7
 import json, os, re, shutil, sqlite3, struct, tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -78,7 +78,7 @@ def _refuse_newer(folder: Path) -> None:
 def _make_whole(folder: Path, settings: Settings) -> None:
     "A new database, whole from its first moment: one that was killed while Chroma made it could never be opened again."
     SharedSystemClient.clear_system_cache()   # else a folder that was deleted would seem to be there still
-    with tempfile.TemporaryDirectory(prefix='rebuilt-', dir=folder, ignore_cleanup_errors=True) as new:   # `sweep` knows this name
+    with tempfile.TemporaryDirectory(prefix='.korembed-born-', dir=folder, ignore_cleanup_errors=True) as new:   # `sweep` knows this name
         chromadb.PersistentClient(new, settings=settings).close()
         made, place = Path(new)/'chroma.sqlite3', folder/'chroma.sqlite3'
         try: os.link(made, place)
@@ -102,15 +102,18 @@ def open_client(
         return chromadb.PersistentClient(str(folder), settings=settings)
 
 # %% ../nbs/04a_store.ipynb #4a43779e
-_BOOK = 'korembed.json'
+_BOOK, _REBUILT = 'korembed.json', re.compile('rebuilt-[0-9a-f]{8}')   # the second: a folder for a collection made anew
 
 def collection_folders(
     db_path: str | Path,  # folder of the database
 ) -> dict[str, str]:  # collection -> folder inside `db_path`; '.': itself
     "Where each collection lies that was filled here. Raises InputError."
     book = Path(db_path)/_BOOK
-    try: return dict(json.loads(book.read_text(encoding='utf-8'))['collections']) if book.is_file() else {}
+    try:
+        found = dict(json.loads(book.read_text(encoding='utf-8'))['collections']) if book.is_file() else {}
+        if not all(f == '.' or _REBUILT.fullmatch(f) for f in found.values()): raise ValueError   # one that leads out of the folder
     except (ValueError, KeyError, TypeError): raise InputError(f'{book}: damaged; delete it, then korembed index DOCS --rebuild') from None
+    return found
 
 def chroma_folder(
     name: str,  # of the collection
@@ -159,7 +162,9 @@ def open_collection(
             if not on_server(db_path) and name in collection_folders(db_path):
                 raise _trouble(db_path, LookupError(f'{name} was filled here and is gone')) from None
             there = ', '.join(collection_names(db_path)) or 'none'
-            raise InputError(f'{db_path}: no collection {name!r} (there are: {there}); fill it with korembed index') from None
+            at = f'--chroma {db_path}' if on_server(db_path) else f"--db-path '{db_path}'"
+            raise InputError(f'{db_path}: no collection {name!r} (there are: {there}); '
+                             f'fill it with korembed index DOCS --model MODEL --collection {name} {at}') from None
         if (space := space_of(found)) != 'cosine': raise InputError(f'{name}: its space is {space}, not cosine; index again with --rebuild')
         return found
 
@@ -214,12 +219,17 @@ def check_maker(
     collection: chromadb.Collection,  # an existing one
     model: str,  # fingerprint of the model about to be used
     title_in_text: bool | None = None,  # how chunks are about to be put in; None: none are
+    reads: str = '',  # as `model_reading` of korembed.indexing gives it
 ) -> None:
     "The model, and what stands before the chunks, must be what made the vectors. Raises InputError that names both."
     note = read_note(collection)
     if note.get('fingerprint') != model:
         raise InputError(f"{collection.name}: made by {note.get('model', 'an unknown model')} ({note.get('fingerprint')}), not by this "
                          f'model or prompts ({model}); use that model, another --collection, or --rebuild')
+    was, now = (r.partition('@') for r in (note.get('reads', ''), reads))
+    if was[2] == now[2] and was[0] != now[0]:   # of other versions it would tell nothing
+        raise InputError(f"{collection.name}: {note.get('model')} has its weights of then, but another tokenizer or pooling ({now[0]}, not {was[0]}); "
+                         'put its files back, or index with --rebuild')
     had = note.get('title_in_text', False)
     if title_in_text is not None and had != title_in_text:
         raise InputError(f'{collection.name}: made with title_in_text={had}, not {title_in_text}; index with '
@@ -251,10 +261,11 @@ def _blank(file: Path, used: int) -> None:
         if any(rest := f.read()): f.seek(used); f.write(bytes(len(rest)))
 
 def blank_unused(
-    folder: str | Path,  # of a Chroma database
+    folder: str | Path,  # of a Chroma database, with those made anew in it; nothing happens to a server
 ) -> None:
     "Empty the room for vectors that have not come yet: Chroma writes stray memory of the program there."
-    for head in Path(folder).glob('*/header.bin'):
+    if on_server(folder): return
+    for head in (h for place in ('', 'rebuilt-*/') for h in Path(folder).glob(f'{place}*/header.bin')):
         version, offset, room, n, size = struct.unpack_from(_HEAD, head.read_bytes().ljust(struct.calcsize(_HEAD), b'\0'))
         # of a form that is not known, nothing is touched
         if (version, offset) == (1, 0) and n <= room: _blank(head.with_name('data_level0.bin'), n * size); _blank(head.with_name('length.bin'), n * 4)
@@ -287,6 +298,19 @@ def swap_in(
     enter_collection(name, db_path, Path(built[0]).name)
     sweep(name, db_path)
 
+def _is_empty(file: Path) -> bool:
+    "Is no collection left in this database, whoever made it?"
+    try:
+        with closing(sqlite3.connect(f'{file.absolute().as_uri()}?mode=ro', uri=True)) as db: return not db.execute('select 1 from collections').fetchone()
+    except sqlite3.Error: return False
+
+_LEFT = re.compile(_REBUILT.pattern + r'|\.korembed-born-\w{8}')
+_PARTS = re.compile(r'chroma\.sqlite3.*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|bm25-.*')   # what lies in a database
+
+def _is_left_over(folder: Path) -> bool:
+    "Did a rebuild leave this? A folder of the user's may be called so, too: then other things lie in it."
+    return bool(_LEFT.fullmatch(folder.name)) and folder.is_dir() and all(_PARTS.fullmatch(p.name) for p in folder.iterdir())
+
 def sweep(
     name: str,  # of the collection
     db_path: str | Path,  # folder of the database, or http://host:port
@@ -294,6 +318,10 @@ def sweep(
     "Take away what an interrupted rebuild left, and what a finished one replaced. Only while `writing`."
     if on_server(db_path): return _forget(name + _TEMPORARY, db_path)
     moved = collection_folders(db_path).get(name, '.') != '.'
-    if moved and (Path(db_path)/'chroma.sqlite3').is_file(): _forget(name, db_path)
-    for folder in set(Path(db_path).glob('rebuilt-*')) - {Path(db_path)/f for f in collection_folders(db_path).values()}:
-        shutil.rmtree(folder, ignore_errors=True)   # a reader may still hold it open; the next writer tries again
+    if moved and (first := Path(db_path)/'chroma.sqlite3').is_file():
+        _forget(name, db_path)
+        if _is_empty(first): first.unlink()   # what was deleted from its tables is still to be read in the file
+    used = set(collection_folders(db_path).values())
+    for folder in Path(db_path).iterdir():
+        # a reader may still hold it open; the next writer tries again
+        if folder.name not in used and _is_left_over(folder): shutil.rmtree(folder, ignore_errors=True)

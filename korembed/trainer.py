@@ -26,6 +26,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.integrations import TensorBoardCallback
+from transformers.trainer_utils import rotate_checkpoints
 from .config import TrainingConfig
 from .losses import LOSSES, find_loss, make_loss
 from .near_duplicates import join_groups, near_pairs
@@ -198,9 +199,11 @@ class GuardedTrainer(SentenceTransformerTrainer):
     def _load_from_checkpoint(self, checkpoint_path, model=None): _load_trained(self.model, Path(checkpoint_path)/'trained.safetensors')
 
     def _save_checkpoint(self, model, trial):
-        super()._save_checkpoint(model, trial)
+        super()._save_checkpoint(model, trial)   # deletes none: it would go by the time, which a second does not tell apart
         self.accelerator.wait_for_everyone()   # each process writes its random state
-        if self.args.should_save: seal(Path(self.args.output_dir)/f'checkpoint-{self.state.global_step}')
+        if not self.args.should_save: return
+        seal(Path(self.args.output_dir)/f'checkpoint-{self.state.global_step}')
+        rotate_checkpoints(self.args.output_dir, save_total_limit=2)
 
 # %% ../nbs/03e_trainer.ipynb #de3e5f5d
 @contextmanager
@@ -262,12 +265,19 @@ class Validation(TrainerCallback):
         return best
 
 # %% ../nbs/03e_trainer.ipynb #c37bfb42
+class _Board(TensorBoardCallback):
+    "The trainer's own curves, without its arguments: they hold folders of this machine, and the run's settings are written as they are."
+    def on_train_begin(self, args, state, control, **kw): pass
+
 class Record(TrainerCallback):
     "Progress bar, training_metrics.jsonl and TensorBoard."
     def __init__(self, run: Path, model: SentenceTransformer, config: TrainingConfig, start: int = 0):
         self.path, self.model, self.config, self.bar = run/'training_metrics.jsonl', model, config, None
         self.batch, self.epoch_losses, self.start = dict, [], start
-        rows = [r for r in self._rows() if r['step'] <= start]
+        rows = self._rows()
+        if strange := next((n for n, r in enumerate(rows, 1) if not isinstance(r, dict) or 'step' not in r), 0):
+            raise InputError(f'{self.path}: line {strange} is no record of a training; take it out, or name another --out')
+        rows = [r for r in rows if r['step'] <= start]
         with replacing(self.path) as tmp: tmp.write_text(''.join(json.dumps(r) + '\n' for r in rows), encoding='utf-8')
         self.board = SummaryWriter(str(run), purge_step=start + 1 if start else None)
 
@@ -339,7 +349,7 @@ def _arguments(c: TrainingConfig, model: SentenceTransformer, rows: Dataset, sam
         prompts=prompts if any(prompts.values()) else None, dataloader_num_workers=c.num_workers,
         activation_checkpointing=c.gradient_checkpointing, activation_checkpointing_kwargs=dict(use_reentrant=False) if c.gradient_checkpointing else None,
         bf16=precision == 'bf16', fp16=precision == 'fp16', use_cpu=device == 'cpu', dataloader_pin_memory=device == 'cuda',
-        save_strategy='steps', save_steps=c.save_steps, save_total_limit=2, eval_strategy='no', report_to='none', disable_tqdm=True)
+        save_strategy='steps', save_steps=c.save_steps, eval_strategy='no', report_to='none', disable_tqdm=True)
 
 # %% ../nbs/03e_trainer.ipynb #105b67fe
 _full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -349,6 +359,9 @@ def _told_plainly(trainer: GuardedTrainer, c: TrainingConfig) -> Iterator[None]:
     "What a user can mend, in one line. Raises InputError."
     step = lambda: trainer.state.global_step + 1
     try: yield
+    except KeyboardInterrupt as e:
+        e.args = (f'at step {trainer.state.global_step}',)
+        raise
     except (torch.OutOfMemoryError, MemoryError) as e:
         raise InputError(f'out of memory at step {step()}; lower batch_size={c.batch_size}, add --gradient-checkpointing or '
                          'take --loss CachedMultipleNegativesRanking') from e
@@ -394,15 +407,18 @@ def fit(
     made = make_loss(model, config)
     watch = Validation(model, examine, desk/'best', record, config) if examine else None
     trainer = GuardedTrainer(model=model, loss=made, train_dataset=rows,
-                             callbacks=[record, TensorBoardCallback(record.board), *([watch] if watch else []), *callbacks],
+                             callbacks=[record, _Board(record.board), *([watch] if watch else []), *callbacks],
                              args=_arguments(config, model, rows, batch_sampler(pairs, number) if tied else _shuffled, run/'checkpoints'))
     record.batch = lambda: dict(getattr(made, 'seen', {})) | dict(padding=round(trainer.padding, 4))
     for c in (PrinterCallback, ProgressCallback): trainer.remove_callback(c)
     if model.device.type == 'cpu': keep_memory(); keep_few_kernels()
-    with _told_plainly(trainer, config): trainer.train(resume_from_checkpoint=str(start) if start else None)
+    try:
+        with _told_plainly(trainer, config): trainer.train(resume_from_checkpoint=str(start) if start else None)
+    finally: record.bar and record.bar.close()
     # mixed precision wraps `forward` and leaves it wrapped: scores and the merge must be in full precision
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     model.eval()
+    check_trained(model)
     best = watch.put_back(trainer.state.global_step) if watch else {}
     record.board.close()
     return dict(loss=record.losses(), from_step=record.start, step=trainer.state.global_step, best=best)

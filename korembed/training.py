@@ -26,7 +26,7 @@ from .negatives import audit_batches, candidates, labelled, triplets, with_colum
 from .runs import circumstances, new_run, read_run, run_lock
 from .scored import is_scored, read_scored, sentence_groups, similarity_scores
 from .text import InputError, write_json
-from .trainer import agree, batch_sampler, check_trained, fit, keep_few_kernels, leads, pick_attention, pick_precision, primary_metric, processes, set_dropout
+from .trainer import agree, batch_sampler, fit, keep_few_kernels, last_checkpoint, leads, pick_attention, pick_precision, primary_metric, processes, set_dropout
 
 # %% ../nbs/03_training.ipynb #1b7978dc
 def score(
@@ -143,12 +143,17 @@ def peak_memory() -> float:  # MiB that this process, or the graphics card, held
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == 'darwin' else 2**10), 1)
 
 # %% ../nbs/03_training.ipynb #6b992694
-def _steps(c: TrainingConfig, rows: Dataset) -> int:
-    return c.max_steps if c.max_steps > 0 else c.num_epochs * math.ceil(len(rows) / (c.batch_size * processes()))
+def _epoch(c: TrainingConfig, rows: Dataset) -> int: return math.ceil(len(rows) / (c.batch_size * processes()))
+
+def _steps(c: TrainingConfig, rows: Dataset) -> int: return c.max_steps if c.max_steps > 0 else c.num_epochs * _epoch(c, rows)
 
 def _warnings(c: TrainingConfig, lesson: Lesson, steps: int) -> list[str]:
     said, rows, cut = [], lesson.rows, lesson.about['cut']['positives_cut']
+    epoch, slow = _epoch(c, rows), c.warmup_steps if c.warmup_steps >= 1 else math.ceil(c.warmup_steps * steps)
     if c.warmup_steps >= steps and steps > 1: said.append(f'warmup_steps={c.warmup_steps:g}: as long as the run of {steps} steps; the rate never gets to its height')
+    # the rate of the first step of a warm-up is zero
+    elif slow and epoch < steps and epoch < max(slow, 2): said.append(f'batch_size={c.batch_size}: steps in an epoch {epoch}, in the warm-up {slow:g}; '
+                                                                      'the first epoch teaches next to nothing, lower batch_size or warmup_steps')
     if len(rows) < c.batch_size: said.append(f'batch_size={c.batch_size}: there are only {len(rows)} rows; each has fewer negatives than that')
     if 'passage_id' in rows.column_names and len(set(rows['passage_id'])) < c.batch_size:
         said.append(f"batch_size={c.batch_size}: only {len(set(rows['passage_id']))} passages; batches cannot be filled without false negatives")
@@ -169,7 +174,8 @@ def plan(
     columns: dict[str, str] | None = None,  # as in `read_qa`
 ) -> dict:  # model, device, precision, train_examples, eval_examples, steps, seconds and peak_memory_mib (estimated), cut, negatives, false_negatives (share of questions, by kind of batches), warnings
     "What `train` would do; nothing is written. Raises InputError."
-    c, parts, model = _ready(config or TrainingConfig(), data, format, columns)
+    c, parts = _read(config or TrainingConfig(), data, format, columns)
+    model = _base(c)
     letters = _letters(model, parts['train'], c)
     lesson = _lesson(model, parts, c, data)
     _adapt(model, c, lesson.texts, letters)
@@ -180,14 +186,16 @@ def plan(
                 warnings=_warnings(c, lesson, steps)) | {k: lesson.about[k] for k in ('eval_examples', 'cut', 'negatives')}
 
 # %% ../nbs/03_training.ipynb #8fe7f3f9
-def _ready(config: TrainingConfig, data: str | Path, format: str | None = None, columns: dict | None = None) -> tuple[TrainingConfig, dict, SentenceTransformer]:
-    "Checked settings, split data, loaded base: the cheap checks first."
+def _read(config: TrainingConfig, data: str | Path, format: str | None = None, columns: dict | None = None) -> tuple[TrainingConfig, dict]:
+    "Checked settings and split data: the cheap checks first."
     c, scored = check_config(config), not format and is_scored(data, columns)
     check_rows(c, scored)
     parts = _scored_parts(data, columns, c) if scored else load_parts(data, c.train_split, c.seed, format, columns)
     if c.negatives == 'own' and 'negatives' not in parts['train'].column_names:
         raise InputError(f'{data}: brings no negatives (negatives, negative or neg in a row); take --negatives random, mine or a file of korembed mine')
-    return c, parts, load_model(c.model_name, c.prompts, c.device, c.max_seq_length)
+    return c, parts
+
+def _base(c: TrainingConfig) -> SentenceTransformer: return load_model(c.model_name, c.prompts, c.device, c.max_seq_length)
 
 def _scored_parts(data: str | Path, columns: dict | None, c: TrainingConfig) -> dict:
     pairs, left_out = read_scored(data, columns)
@@ -211,12 +219,23 @@ def _adapt(model: SentenceTransformer, c: TrainingConfig, texts: list[str], lett
     add_lora(model, c.lora_r, c.lora_alpha, c.lora_dropout, c.lora_targets.split(',') if c.lora_targets else None, tokens)
 
 # %% ../nbs/03_training.ipynb #98400791
+def _passed_on(config: dict) -> dict:
+    "Settings for papers that leave this machine: models by name, files without their folders."
+    models = {k: config[k] and public_name(config[k]) for k in ('model_name', 'guide') if config[k] != 'offline'}
+    return config | models | {k: config[k] and Path(config[k]).name for k in ('negatives', 'log_dir') if Path(config[k] or '').is_absolute()}
+
 def _how(c: dict) -> str:
     return f"LoRA r={c['lora_r']}, alpha={c['lora_alpha']}, merged" if c['tuning'] == 'lora' else 'all weights tuned'
 
 def _spelling(info: dict) -> str:
     n = len(info.get('letters', '').split())
     return f'Its tokenizer was given {n} pieces of Hangul that the base could not spell.\n\n' if n else ''
+
+_no_better = 'The best weights are those of the first step, at a rate of zero: the tuned model is the base, tuning did not improve on it.'
+
+def _is_base(manifest: dict) -> bool:
+    "Whether no step that taught anything is in the best weights."
+    return bool(manifest['metrics']) and manifest['best_step'] == 1 < manifest['steps'] and manifest['config']['warmup_steps'] > 0
 
 def _card(manifest: dict) -> str:
     "A short model card: what it is, from what, how it scored, where it ends."
@@ -226,7 +245,7 @@ def _card(manifest: dict) -> str:
     held = 'held-out pairs of sentences' if scored else f'questions of {len(manifest["held_out_articles"])} held-out articles'
     table = (f'On {manifest["eval_examples"]} {held} '
              f'(step {manifest["best_step"]} of {manifest["steps"]}, chosen on these very rows: a score on others may be lower):\n\n'
-             f'| metric | base | tuned |\n|---|---|---|\n{rows}' if m else 'Trained on all that there was: nothing was held out to measure it on.\n')
+             f'| metric | base | tuned |\n|---|---|---|\n{rows}' + (f'\n{_no_better}\n' if _is_base(manifest) else '') if m else 'Trained on all that there was: nothing was held out to measure it on.\n')
     rows_of = 'two sentences with a score' if scored else f'question and {c["positive"]}'
     use = ('Use `encode_query` for both sentences' if scored else 'Use `encode_query` for questions and `encode_document` for documents')
     length = '' if scored else f', and was tuned on texts of at most {manifest["cut"]["chunk_size"]} characters'
@@ -261,19 +280,39 @@ logger = logging.getLogger('korembed')
 # what may differ when a run is resumed: where it computes and what it writes, not what it computes
 _free = {'device', 'num_workers', 'log_dir', 'log_every_n_steps', 'log_gradients', 'log_gradient_histograms', 'save_steps'}
 
+def _data(parts: dict) -> dict[str, str]: return {k: fingerprint(v) for k, v in dict(parts).items()}
+
+def _differ(c: TrainingConfig, parts: dict, config: dict, data: dict) -> str:
+    "In what settings and data differ from those of before; empty if in nothing."
+    config = asdict(TrainingConfig()) | config   # an earlier version may not have known a field
+    other = [f'{k}={config[k]} before, {v} now' for k, v in asdict(c).items() if k not in _free and config[k] != v]
+    return '; '.join(other + ['the data is another'] * (data != _data(parts)))
+
 def _begin(run: Path, c: TrainingConfig, parts: dict, resume: bool) -> None:
     "Write down what a run is made of, or see that it is the same again. Raises InputError."
     path = run/'started.json'
-    now = dict(config=asdict(c), data={k: fingerprint(v) for k, v in dict(parts).items()})
     if not path.is_file():
-        write_json(path, now); return
+        write_json(path, dict(config=asdict(c), data=_data(parts))); return
     if not resume: raise InputError(f'{run}: holds a run that did not finish; go on with --resume, or name another --out')
     before = json.loads(path.read_text(encoding='utf-8'))
-    other = [f'{k}={before["config"].get(k)} before, {v} now' for k, v in now['config'].items() if k not in _free and before['config'].get(k) != v]
-    if before['data'] != now['data']: other.append('the data is another')
-    if other: raise InputError(f'{run}: cannot go on with other settings ({"; ".join(other)}); use the same ones, or name another --out')
+    if other := _differ(c, parts, before['config'], before['data']):
+        raise InputError(f'{run}: cannot go on with other settings ({other}); use the same ones, or name another --out')
+
+def _finished(run: Path, c: TrainingConfig, parts: dict) -> dict:
+    "The manifest of a run that is done, if it is the one that is asked for. Raises InputError."
+    made = read_run(run)
+    data = {k: v['fingerprint'] for k, v in made.get('data', {}).get('parts', {}).items()}
+    if other := _differ(c, parts, made.get('config', {}), data):
+        raise InputError(f'{run}: holds a finished run of other settings ({other}); use the same ones, or name another --out')
+    return made | dict(run=str(run))
 
 # %% ../nbs/03_training.ipynb #127a1938
+def _farewell(run: Path, when: str) -> None:
+    "What to type after Ctrl-C."
+    at = last_checkpoint(run/'checkpoints')
+    logger.warning('stopped %s; the same command with --out %s --resume goes on from %s', when or 'before the first step', run,
+                   f"step {at.name.split('-')[1]}" if at else 'the beginning: there is no checkpoint yet')
+
 def train(
     data: str | Path,  # any QA file, a folder made by `prepare`, or sentence pairs with a score
     out: str | Path | None = None,  # run folder; None: a new one under logs/tensorboard
@@ -286,8 +325,9 @@ def train(
     "Tune a base on question-passage pairs, or on sentence pairs with a score, and save it. Raises InputError."
     config = TrainingConfig(**(asdict(config or TrainingConfig()) | changes))
     if resume and out is None: raise InputError('--resume: name the run folder with --out')
-    if resume and (Path(out)/'run.json').is_file(): return read_run(out) | dict(run=str(out))   # it is done
-    c, parts, model = _ready(config, data, format, columns)
+    c, parts = _read(config, data, format, columns)
+    if resume and (Path(out)/'run.json').is_file(): return _finished(Path(out), c, parts)
+    model = _base(c)
     if not leads(): return _train(c, data, parts, model, Path(agree(None, model.device.type)), resume)
     run = new_run(out, Path(c.log_dir))
     with run_lock(run):
@@ -298,6 +338,7 @@ def train(
         except BaseException as e:
             # for the log file alone: whoever called is told by the error itself
             handler.handle(logger.makeRecord(logger.name, logging.ERROR, '', 0, 'stopped: %s', (str(e) or type(e).__name__,), None))
+            if isinstance(e, KeyboardInterrupt): _farewell(run, str(e))
             raise
         finally: logger.removeHandler(handler); handler.close()
 
@@ -311,22 +352,21 @@ def _train(c: TrainingConfig, data: str | Path, parts: dict, model: SentenceTran
                 f"prompts from {model.prompts_from}: {model.prompts['query']!r}, {model.prompts['passage']!r}")
     for w in _warnings(c, lesson, _steps(c, lesson.rows)): logger.warning(w)
     # the base is measured as it was published, without letters of ours
-    base = load_model(c.model_name, c.prompts, c.device, c.max_seq_length) if letters and lesson.examine else model
+    base = _base(c) if letters and lesson.examine else model
     metrics = dict(base=lesson.examine(base)) if lesson.examine else {}
     _adapt(model, c, lesson.texts, letters)
     begun = time.time()
     fitted = fit(model, lesson.rows, c, run, (lambda: lesson.examine(model)) if lesson.examine else None, resume)
     seconds = dict(train=round(time.time() - begun, 1))
-    if c.tuning == 'lora': check_trained(model)
     if not leads(): return dict(run=str(run))
     if metrics: metrics['tuned'] = fitted['best']['scores']
     info = lora_info(model).to_dict('records')[0] | dict(letters=' '.join(letters)) | (dict(targets=c.lora_targets or linear_targets(model)) if c.tuning == 'lora' else {})
     manifest = _manifest(c, data, parts, lesson, metrics, fitted, seconds, info)
     # the config names what was found, so that using the model needs no guessing
-    settings = asdict(c) | dict(prompts={k: model.prompts[k] for k in ('query', 'passage')}, base=manifest['base'])
+    settings = _passed_on(asdict(c)) | dict(prompts={k: model.prompts[k] for k in ('query', 'passage')}, base=manifest['base'])
     save_model(model, run/'model', c.model_name, {
         'README.md': _card(manifest), 'training_config.json': json.dumps(settings, ensure_ascii=False, indent=2),
-        'trained_on.json': json.dumps(trained_on(parts['train'], lesson.pairs, c.model_name))})
+        'trained_on.json': json.dumps(trained_on(parts['train'], lesson.pairs, c.model_name))}, called=manifest['base'])
     seconds['total'] = round(time.time() - started, 1)
     return _finish(run, manifest, metrics)
 
@@ -334,12 +374,13 @@ def _train(c: TrainingConfig, data: str | Path, parts: dict, model: SentenceTran
 def _finish(run: Path, manifest: dict, metrics: dict) -> dict:
     "The last files; run.json comes last of all."
     with SummaryWriter(str(run)) as board:
-        board.add_text('config', json.dumps(manifest['config'], ensure_ascii=False))
+        board.add_text('config', json.dumps(_passed_on(manifest['config']), ensure_ascii=False))
         for k, v in metrics.get('base', {}).items(): board.add_scalar(f'eval/{k}', v, 0)   # before training
     write_json(run/'training_progress.json', dict(training_completed=True, duration_seconds=manifest['seconds']['total'],
                train_examples=manifest['train_examples'], eval_examples=manifest['eval_examples']))
     write_json(run/'run.json', manifest)
     if metrics: logger.info('%s %.4f -> %.4f', manifest['primary'], *(metrics[who][manifest['primary']] for who in ('base', 'tuned')))
+    if _is_base(manifest): logger.warning(_no_better)
     return manifest | dict(run=str(run))
 
 # %% ../nbs/03_training.ipynb #025a873b
@@ -351,7 +392,7 @@ def sweep(
     values: list | None = None,  # what to try; None: a tenth, a third, once and three times the value in the config
     **options,  # as for `train`: format, columns
 ) -> dict:  # field, metric, scores {value: its score}, base, best (the value), run (its folder)
-    "Try several values and choose by validation; runs that are there already are not repeated. Raises InputError."
+    "Try several values and choose by validation; runs of the same data and settings that are there already are not repeated. Raises InputError."
     c = check_config(config or TrainingConfig())
     if processes() > 1: raise InputError('sweep: compares runs of one process each; start it without torchrun')
     if c.train_split == 1: raise InputError('sweep: nothing is held out to choose by; give --train-split below 1')

@@ -13,6 +13,7 @@ import base64, json, logging, os, re, threading, time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 import numpy as np, pandas as pd
 from jinja2 import Environment
 from markupsafe import Markup, escape
@@ -555,11 +556,23 @@ _POLICY = (b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'
            b"img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; object-src 'none'; frame-ancestors 'self'; "
            b"base-uri 'self'; form-action 'self'")
 
+def _asked_by_another(headers: dict[bytes, bytes], local: bool) -> bool:
+    "Does a page of another site ask, under its own name or, where only this machine can ask, under a name that leads here?"
+    host, origin = (headers.get(k, b'').decode('latin-1') for k in (b'host', b'origin'))
+    try: asked, asking = urlsplit(f'//{host}').hostname, urlsplit(origin).netloc
+    except ValueError: return True
+    return bool(origin) and asking != host or local and not is_loopback(asked or '')
+
 class _OwnAddressOnly:
-    "Every answer tells the browser to load nothing from elsewhere."
-    def __init__(self, app) -> None: self.app = app
+    "Every answer tells the browser to load nothing from elsewhere; no other site is answered, and no file taken."
+    def __init__(self, app, local: bool) -> None: self.app, self.local = app, local
 
     async def __call__(self, scope, receive, send) -> None:
+        if scope['type'] in ('http', 'websocket') and (_asked_by_another(dict(scope['headers']), self.local) or '/upload' in scope['path']):
+            from starlette.responses import PlainTextResponse
+            if scope['type'] == 'http': await PlainTextResponse('not for other sites', 403)(scope, receive, send)
+            else: await send(dict(type='websocket.close', code=1008))
+            return
         async def sent(message):
             if message['type'] == 'http.response.start':
                 message['headers'] = [*message['headers'], (b'content-security-policy', _POLICY)]
@@ -746,6 +759,6 @@ def _launch(gr, blocks, host: str, port: int, user: tuple[str, str] | None):
         blocks.launch(server_name=f'[{host}]' if ':' in host else host, server_port=port, auth=user, share=False, prevent_thread_lock=True,
                       quiet=True, inbrowser=False, theme=theme, css=_CSS, js=_ON_LOAD,
                       footer_links=[], run_history=False, enable_monitoring=False, ssr_mode=False, mcp_server=False, pwa=False,
-                      max_file_size='1kb', state_session_capacity=200, app_kwargs=dict(middleware=[Middleware(_OwnAddressOnly)]))
+                      max_file_size='1kb', state_session_capacity=200, app_kwargs=dict(middleware=[Middleware(_OwnAddressOnly, local=is_loopback(host))]))
     except OSError as e: raise InputError(f'{host}, port {port}: cannot listen here ({e}); choose another --port or --host') from None
     return blocks

@@ -15,7 +15,7 @@ from .data import (is_retrieval_set, prepare, read_qa, read_retrieval_set, retri
 from .evaluation import evaluate
 from .judge import get_judge
 from .negatives import write_mined
-from .pipeline import CachedEmbedder, index_both
+from .pipeline import CachedEmbedder, index_both, keep_weights
 from .report import verdict_line, write_report
 from .results import FILE, read_results
 from .runs import model_of, read_run, run_lock
@@ -261,7 +261,7 @@ _free = {'device', 'num_workers', 'log_dir', 'log_every_n_steps', 'log_gradients
 
 def _recipe(c: TrainingConfig) -> dict:
     "What a model depends on; a base in a folder, and a file of negatives, by what is in them."
-    files = {k: files_fingerprint(v) for k, v in dict(model_name=c.model_name, negatives=c.negatives).items() if v and Path(v).exists()}
+    files = {k: files_fingerprint(v) for k, v in dict(model_name=c.model_name, negatives=c.negatives, guide=c.guide).items() if v and Path(v).exists()}
     return {k: v for k, v in c.to_dict().items() if k not in _free} | files
 
 def _mine(w: Walk, lessons: Path) -> dict:
@@ -371,7 +371,7 @@ def _report(w: Walk, evaluated: dict) -> dict:
     def work():
         write_report(read_results(file), file.parent)
         place = (Path(evaluated['place']).parent/'report.html').as_posix()
-        return dict(place=place, said=f'{place}, setting {evaluated["setting"]}')
+        return dict(place=place, said=f'{w.out/place}, setting {evaluated["setting"]}')
     return stage(w.out, 'report', dict(results=files_fingerprint(file)), work)
 
 # %% ../nbs/10a_walk.ipynb #85feaa20
@@ -400,7 +400,7 @@ def _check_exam(w: Walk) -> None:
 # %% ../nbs/10a_walk.ipynb #d928e46c
 def run(
     config: str | Path,  # a TOML file, such as `example_walk` writes
-) -> dict:  # the evaluation; `out`, `report` and `stages` besides
+) -> dict:  # the evaluation; `out`, `report`, `db_path` and `stages` besides
     "Read, generate, prepare, mine, train, index, evaluate, report: what is done already is passed over. Raises InputError."
     w = read_walk(config)
     _check_places(w)
@@ -415,6 +415,7 @@ def run(
         if generated and generated['setting'] == 'same-corpus' and 'train_split' not in w.given: w.config.train_split = 1.
         if w.mine is not None: w.config.negatives = str(w.out/_mine(w, lessons)['place'])
         trained = _train(w, lessons)
-        evaluated = _evaluate(w, generated, lessons, _index(w, trained), trained)
-        report = _report(w, evaluated)
-        return read_results(w.out/evaluated['place']) | dict(out=str(w.out), report=str(w.out/report['place']), stages=_notes(w.out))
+        evaluated = _evaluate(w, generated, lessons, indexed := _index(w, trained), trained)
+        report, result, db = _report(w, evaluated), read_results(w.out/evaluated['place']), w.out/indexed['place']
+        keep_weights(result, db)   # each time: an index that was made anew has none
+        return result | dict(out=str(w.out), report=str(w.out/report['place']), db_path=str(db), stages=_notes(w.out))

@@ -279,3 +279,18 @@ def test_negatives_that_the_data_bring(tmp_path):
     plain = korembed('train', '짝.jsonl', *quick, '--out', 'run2', cwd=tmp_path)
     assert '--negatives own' in plain.stderr
     refused('train', SMALL, *quick[:-1], '--negatives', 'own', '--out', 'x', cwd=tmp_path, names=['html.json', 'brings no negatives'])
+
+def test_search_asks_the_only_collection_there_is(tmp_path):
+    (tmp_path/'글').mkdir(); (tmp_path/'글'/'한강.txt').write_text('한강은 서울을 지난다.', encoding='utf-8')
+    refused('search', '한강', cwd=tmp_path, names=['no index here'])
+    assert korembed('index', '글', '--model', 'offline', '--device', 'cpu', cwd=tmp_path).returncode == 0   # the base's collection
+    said = korembed('search', '한강', '--device', 'cpu', '--mode', 'hybrid', cwd=tmp_path)
+    assert said.returncode == 0 and '서울을 지난다' in said.stdout and 'no weight is kept' in said.stderr
+    refused('search', '한강', '--collection', 'mine', cwd=tmp_path, names=["no collection 'mine' (there are: original_embeddings)", '--collection mine --db-path'])
+
+def test_quiet_holds_in_a_training(tmp_path):
+    before = dict(os.environ)
+    try: done = korembed('--quiet', 'train', SMALL, '--out', 'run', *QUICK, cwd=tmp_path)
+    finally: os.environ.clear(); os.environ |= before
+    assert (done.returncode, done.stderr) == (0, ''), done.stderr
+    assert 'held out' in (tmp_path/'run'/'train.log').read_text(encoding='utf-8')

@@ -1,10 +1,11 @@
 "Documents that are damaged, hostile or not what they are called."
 import io, json, logging, os, random, time, unicodedata, zipfile
 import pytest
-from korembed.data import read_qa
+from korembed.data import describe, read_qa
 from korembed.documents import document_kind, read_document, read_documents
 from korembed.indexing import chunk_documents, each_document
-from korembed.text import InputError, chunk_text, html_to_text
+from korembed.synthesis import read_sources
+from korembed.text import InputError, chunk_text, html_to_text, read_text
 
 def archive(**members):
     buffer = io.BytesIO()
@@ -113,3 +114,65 @@ def test_a_deep_tree_and_a_large_text(tmp_path):
 def test_a_folder_of_nothing(tmp_path):
     (tmp_path/'그림.png').write_bytes(b'\x89PNG\0\0')
     with pytest.raises(InputError, match='nothing to index'): read_documents(tmp_path)
+
+@pytest.mark.parametrize('text', ['[공지] 서버 점검\n\n토요일에 멈춥니다.', '[홈](index.md)\n\n# 제목', '{주의} 뜨겁습니다.', '["가"]\n한글은 세종이 만들었다.'])
+@pytest.mark.parametrize('name', ['글.txt', '글.md', '글.MARKDOWN', '글.html', '글'])
+def test_a_text_may_begin_with_a_bracket(text, name, tmp_path):
+    (tmp_path/name).write_text(text, encoding='utf-8')
+    for docs in (each_document(tmp_path), each_document(tmp_path/name)): assert dict(docs) == {name: text}
+
+def test_what_is_called_json_or_is_some_is_not_taken_for_text(tmp_path):
+    (tmp_path/'a.json').write_text('[공지]', encoding='utf-8')
+    with pytest.raises(InputError, match='not valid JSON'): dict(each_document(tmp_path/'a.json'))
+    line = json.dumps(dict(question='누가 만들었나?', answer='세종', context='한글은 세종이 만들었다.'), ensure_ascii=False) + '\n'
+    (tmp_path/'b.txt').write_text(line * 2, encoding='utf-8')
+    assert list(dict(each_document(tmp_path/'b.txt')).values()) == ['한글은 세종이 만들었다.']
+
+FAQ = '질문;답변;분류\n휴가는 며칠인가요?;입사 첫해에는 11일입니다.;인사\n주차는 되나요?;지하 2층에 됩니다.;총무\n'
+
+@pytest.mark.parametrize('text, encoding', [(FAQ, 'utf-8'), (FAQ, 'cp949'), (FAQ, 'utf-16'), (FAQ.replace(';', ','), 'utf-8-sig'), (FAQ.replace(';', '\t'), 'utf-8'),
+                                            (FAQ.replace('질문', 'Question').replace('답변', 'answer'), 'utf-8')])
+def test_a_table_of_questions_is_its_passages_or_answers(text, encoding, tmp_path):
+    (tmp_path/'faq.csv').write_bytes(text.encode(encoding))
+    assert list(dict(each_document(tmp_path)).values()) == ['입사 첫해에는 11일입니다.', '지하 2층에 됩니다.']
+    sources, left_out = read_sources(tmp_path)
+    assert list(sources.values()) == ['입사 첫해에는 11일입니다.', '지하 2층에 됩니다.'] and not left_out
+
+def test_a_table_with_passages_gives_these_and_any_other_table_is_text(tmp_path):
+    (tmp_path/'qa.tsv').write_text('question\tanswer\tcontext\n누가?\t세종\t한글은 세종이 만들었다.\n', encoding='utf-8')
+    assert list(dict(each_document(tmp_path)).values()) == ['한글은 세종이 만들었다.']
+    for n, table in enumerate(['지점,전화\n강남,02-1\n', '질문,분류\n며칠?,인사\n', 'sentence1,sentence2,score\n가,나,0\n']):
+        (tmp_path/f'{n}.csv').write_text(table, encoding='utf-8')
+        assert dict(each_document(tmp_path/f'{n}.csv')) == {f'{n}.csv': table.strip()}
+
+OLE = b'\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1' + bytes(500)
+named = lambda name: OLE + name.encode('utf-16-le') + bytes(20)
+OFFICE = {'a.xlsx': (archive(xl__workbook_DOT_xml='<x/>'), 'an Excel workbook; save it as CSV'), 'a.xls': (named('Workbook'), 'an Excel workbook; save it as CSV'),
+          'a.pptx': (archive(ppt__presentation_DOT_xml='<x/>'), 'save it as PDF'), 'a.ppt': (named('PowerPoint Document'), 'save it as PDF'),
+          'a.doc': (named('WordDocument') + named('Workbook'), 'save it as DOCX'), 'a.hwp': (named('HwpSummaryInformation') + named('WordDocument'), 'save it as HWPX'),
+          'b.xlsx': (named('EncryptedPackage'), 'locked with a password')}
+
+@pytest.mark.parametrize('name', OFFICE)
+def test_a_file_of_an_office_program_is_refused_in_the_same_words_everywhere(name, tmp_path):
+    data, remedy = OFFICE[name]
+    (tmp_path/name).write_bytes(data)
+    for read in (read_document, read_qa, describe, read_documents, lambda p: dict(each_document(p)), read_text):
+        with pytest.raises(InputError, match=remedy) as e: read(tmp_path/name)
+        assert str(e.value).count(name) == 1, read
+
+# ---- documents where data is wanted
+
+@pytest.mark.parametrize('name, data', [('글.md', '# 휴가 규정\n\n휴가는 11일이다.'), ('글.md', '# 휴가, 병가\n'), ('글.md', '[공지] 점검'), ('글.txt', '휴가는 11일이다.\n병가는 다르다.'), ('글.html', '<p>휴가</p>'),
+                                        ('글.hwpx', KINDS['hwpx']), ('글.pdf', b'%PDF-1.7\n\xff\xfe\xfd')])
+def test_a_document_has_no_questions(name, data, tmp_path):
+    (tmp_path/name).write_bytes(data if isinstance(data, bytes) else data.encode())
+    with pytest.raises(InputError, match=f'{name}: no questions in it; korembed generate writes some, korembed index searches it'): read_qa(tmp_path/name)
+
+def test_data_among_documents_says_how_much_is_read(tmp_path, caplog):
+    (tmp_path/'faq.csv').write_text('질문,답변\n며칠?,11일\n', encoding='utf-8')
+    (tmp_path/'b').mkdir()
+    with caplog.at_level(logging.INFO, 'korembed'): read_qa(tmp_path)
+    assert not caplog.text
+    for n in range(11): (tmp_path/f'{n}.md').write_text('# 휴가', encoding='utf-8')
+    with caplog.at_level(logging.INFO, 'korembed'): read_qa(tmp_path)
+    assert '1 of 12 files holds questions; the others were not read' in caplog.text

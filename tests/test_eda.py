@@ -1,5 +1,5 @@
 "The look at data as a user meets it: a page, numbers and pictures with legible Korean; one plain line when the input is wrong."
-import io, json, re, subprocess, sys, warnings
+import io, json, re, subprocess, sys, time, warnings
 import pytest
 from PIL import Image
 from test_cli import SMALL, korembed, refused
@@ -130,3 +130,15 @@ def test_questions_without_passages_or_answers_or_one_alone():
     ('왕을 지키려고', '구절'), ('비가 오지 않아서', '구절'), ('물이 얼기 때문', '구절'), ('남쪽에서 온 배에 실려', '구절'),
     ('가: 나\n- 다: 라', '목록·표'), ('A4 | 210 | 297', '목록·표'), ('  ', ''), ('1443년', '날짜')])
 def test_forms_of_answers(answer, kind): assert room.answer_type(answer) == kind
+
+@pytest.mark.parametrize('unit', ['1', '1.', '1,', '1 ', '1.1 ', '약 1 ', '만', '1만 ', '1 만 ', '1만', '약', '1~', '수 ', '1일 ', '1월 ', '초'])
+def test_an_answer_of_thousands_of_digits_takes_no_time(unit):
+    began = time.time()
+    assert room.answer_type(unit * (5000 // len(unit)) + 'x') in ('이름', '구절') and time.time() - began < 2
+
+def test_a_page_of_numbers_holds_no_markup_of_the_texts(tmp_path):
+    rows = [dict(question='<img src=x onerror=alert(1)> ![a](http://a.example/b.png) 누구?', answer='가', context=f'가 나 {i}', title='<b>t|x</b>') for i in range(3)]
+    (tmp_path/'a.jsonl').write_text(''.join(json.dumps(r, ensure_ascii=False) + '\n' for r in rows), encoding='utf-8')
+    room.eda(tmp_path/'a.jsonl', tmp_path/'out')
+    page = (tmp_path/'out'/'eda.md').read_text(encoding='utf-8')
+    assert '&lt;img src=x onerror=alert(1)&gt;' in page and '&lt;b&gt;t\\|x&lt;/b&gt;' in page and not re.search('<(img|b)|[^!]!?\\[a\\]\\(', page)

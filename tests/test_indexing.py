@@ -8,7 +8,7 @@ from korembed.data import sample_path
 from korembed.indexing import check_index, chunk_documents, index, read_documents
 from korembed.model import Embedder
 from korembed.retrieval import Searcher, search
-from korembed.store import collection_folders, open_client, open_collection, read_note
+from korembed.store import collection_folders, open_client, open_collection, read_note, write_note
 from korembed.text import InputError
 from processes import finish
 from small_models import bert
@@ -53,7 +53,7 @@ def begin(fork, tmp_path, *args, inside=None):
     flag.unlink(missing_ok=True)
     process = fork.Process(target=work, args=(*args, str(flag)))
     process.start()
-    for _ in range(600):
+    for _ in range(6000):   # five minutes: a busy machine imports slowly
         if flag.exists() and (not inside or list(Path(args[0]).glob(inside))): return process
         if not process.is_alive(): break
         time.sleep(.05)
@@ -91,7 +91,7 @@ def test_a_database_killed_while_it_is_made_is_made_by_the_next(fork, tmp_path, 
     assert unborn > 2   # or the kills came too late to prove anything
     index(docs, small, 'original_embeddings', db, 60, 0)
     holds_exactly('original_embeddings', db, docs, small)
-    assert not list(db.glob('rebuilt-*'))
+    assert not list(db.glob('.korembed-*'))
 
 def test_a_collection_has_its_note_from_the_first_moment(tmp_path, docs, small, monkeypatch):
     def dies(*args): raise KeyboardInterrupt
@@ -118,6 +118,56 @@ def test_neighbours_are_found_on_real_text_after_documents_have_come_and_gone(tm
     text = {'solar_system.txt': sample_path('eval/solar_system.txt').read_text(encoding='utf-8')[:12000]}
     for some in (dict(list(docs.items())[:20]), text, text | dict(list(docs.items())[:10])): index(some, 'offline', 'original_embeddings', tmp_path/'db', 100, 0, device='cpu')
     assert check_index('original_embeddings', tmp_path/'db', sample=300)['recall'] >= .999
+
+# ---- what should not be found
+
+@pytest.mark.parametrize('rebuilt', [False, True])
+def test_stray_memory_that_a_killed_run_or_an_earlier_version_left_is_emptied(rebuilt, tmp_path, small):
+    db, docs = tmp_path/'db', {'a.txt': '태양은 별이다.'}
+    for name in ('original_embeddings', 'other'): index(docs, small, name, db, rebuild=rebuilt, device='cpu')
+    files = list(db.rglob('data_level0.bin'))
+    assert len(files) == 2
+    for file in files:
+        with open(file, 'r+b') as f: f.seek(-100, 2); f.write(b'sk-a-key')
+    assert index(docs, small, 'other', db, device='cpu')['added'] == 0
+    assert not any(b'sk-a-key' in file.read_bytes() for file in files) and len(search('별', small, 'other', db, device='cpu')) == 1
+
+def test_after_a_rebuild_a_deleted_text_is_nowhere(tmp_path, small):
+    db, docs = tmp_path/'db', {'a.txt': '태양은 별이다.', 'b.txt': '비밀은 SECRETWORD 이다.'}
+    index(docs, small, 'original_embeddings', db, device='cpu')
+    index(docs | {'a.txt': '달은 별이 아니다.'}, small, 'other', db, device='cpu')
+    docs.pop('b.txt')
+    index(docs, small, 'original_embeddings', db, rebuild=True, device='cpu')
+    assert search('SECRETWORD', small, 'other', db, mode='bm25', device='cpu').source[0] == 'b.txt'   # who is not rebuilt stays
+    index(docs, small, 'other', db, rebuild=True, device='cpu')
+    assert not [f for f in db.rglob('*') if f.is_file() and b'SECRETWORD' in f.read_bytes()]
+    index(docs, small, 'third', db, device='cpu')
+    for name in ('original_embeddings', 'other', 'third'): assert len(search('별', small, name, db, device='cpu')) == 1
+
+# ---- what belongs to others
+
+def test_an_index_from_elsewhere_leads_out_of_its_folder_nowhere(tmp_path, small):
+    db, theirs, name = tmp_path/'db', tmp_path/'theirs', 'original_embeddings'
+    (theirs/'photos').mkdir(parents=True)
+    index({'a.txt': '태양은 별이다.'}, small, name, db, device='cpu')
+    right = read_note(open_collection(name, db))['contents']
+    write_note(open_collection(name, db), dict(contents='../../theirs/x'))
+    assert len(search('태양', small, name, db, mode='bm25', device='cpu')) == 1 and [p.name for p in theirs.iterdir()] == ['photos']
+    write_note(open_collection(name, db), dict(contents=right))
+    shelf = db/f'bm25-{name}'
+    for folder in ('mine', '0' * 16): (shelf/folder).mkdir(parents=True)
+    assert len(search('태양', small, name, db, mode='bm25', device='cpu')) == 1 and {p.name for p in shelf.iterdir()} == {right, 'mine'}
+    (db/'korembed.json').write_text(json.dumps(dict(collections={name: '../theirs'})), encoding='utf-8')
+    with pytest.raises(InputError, match='korembed.json: damaged'): search('태양', small, name, db)
+
+def test_only_what_a_rebuild_left_is_swept(tmp_path, small):
+    "A folder of the user's may be called so, too."
+    mine = [tmp_path/'db'/'rebuilt-website', tmp_path/'db'/'rebuilt-20261122']
+    for folder in mine: folder.mkdir(parents=True); (folder/'index.html').write_text('mine')
+    left = [tmp_path/'db'/'rebuilt-0123abcd', tmp_path/'db'/'rebuilt-4567cdef']
+    left[0].mkdir(); open_client(left[1])
+    index({'a.txt': '태양은 별이다.'}, small, 'original_embeddings', tmp_path/'db', rebuild=True, device='cpu')
+    assert all((folder/'index.html').is_file() for folder in mine) and not any(folder.exists() for folder in left)
 
 # ---- a server
 
@@ -304,6 +354,15 @@ def test_compare_shows_both_with_ranks_and_scores(filled):
     for side in ('original', 'finetuned'):
         assert [h['rank'] for h in found[side]] == [1, 2] and found[side][0]['score'] >= found[side][1]['score']
 
+def test_two_collections_that_are_cut_differently_are_not_compared_in_silence(filled, tmp_path):
+    shutil.copytree(filled, tmp_path/'both')
+    ask = ('search', '서울을 지나는 강', '--compare')
+    assert 'different chunks' not in korembed(*ask, cwd=tmp_path/'both').stderr
+    (tmp_path/'글').mkdir(); (tmp_path/'글'/'강.txt').write_text('한강은 서울을 지나 서해로 흐른다. ' * 9, encoding='utf-8')
+    done = korembed('index', tmp_path/'글', '--model', 'offline', '--chunk-size', 30, '--chunk-overlap', 5, '--rebuild', '--device', 'cpu', cwd=tmp_path/'both')
+    assert done.returncode == 0, done.stderr
+    assert '--chunk-size 30 --chunk-overlap 5 --rebuild' in korembed(*ask, cwd=tmp_path/'both').stderr
+
 def test_questions_from_a_file(filled):
     (filled/'questions.txt').write_text('서울을 지나는 강은?\n\n조선의 궁궐은?\n', encoding='utf-8')
     found = json.loads(korembed('search', '--queries', 'questions.txt', '--top-k', 1, '--mode', 'bm25', '--json', cwd=filled).stdout)
@@ -411,3 +470,17 @@ def test_a_broken_model_is_not_called_a_broken_database(tmp_path, docs, small):
     asking.search('태양의 나이는?')
     with torch.no_grad(): next(asking.embedder.model.parameters()).fill_(float('nan'))
     with pytest.raises(InputError, match='model gives vectors that are not finite'): asking.search('태양의 나이는?')
+
+@pytest.mark.parametrize('file,old,new', [('1_Pooling/config.json', '"mean"', '"cls"'), ('tokenizer.json', '"lowercase": true', '"lowercase": false')])
+def test_a_model_whose_pooling_or_tokenizer_was_changed_in_place_is_refused(tmp_path, docs, small, file, old, new):
+    some, db, folder = {n: docs[n] for n in list(docs)[:3]}, tmp_path/'db', tmp_path/'m'
+    Embedder(small, device='cpu').model.save_pretrained(str(folder))
+    for name in ('before', 'now'): index(some, str(folder), name, db, 60, 0)
+    made = open_collection('before', db)   # by a version that wrote down nothing of it
+    made.modify(metadata={k: v for k, v in made.metadata.items() if k != 'reads'})
+    text = (folder/file).read_text(encoding='utf-8')
+    assert old in text
+    (folder/file).write_text(text.replace(old, new), encoding='utf-8')
+    for act in (lambda n: search('태양의 나이는?', None, n, db, device='cpu'), lambda n: index(some, str(folder), n, db, 60, 0)):
+        with pytest.raises(InputError, match='another tokenizer or pooling'): act('now')
+        act('before')

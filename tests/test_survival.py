@@ -1,13 +1,16 @@
 "Runs that are killed, refused, filled up or spoilt: what was saved stays usable."
 import errno, json, os, random, shutil, signal, subprocess, time
 import pytest, torch
+from safetensors.torch import load_file
 from korembed.config import TrainingConfig
 from korembed.data import sample_path
+from korembed.model import at_scales, rescale
 from korembed.runs import run_lock
 from korembed.text import InputError
 import korembed.trainer as trainer
-from korembed.training import train
+from korembed.training import sweep, train
 from processes import start
+from small_models import bert
 
 @pytest.fixture(scope='module')
 def few(tmp_path_factory):
@@ -65,10 +68,13 @@ def test_stopped_at_random_moments_it_ends_the_same(few, whole, tmp_path, end):
         shutil.rmtree(out)   # done before the dice said stop: once more
     assert stops and weights(out) == weights(whole)
 
-def test_other_settings_are_refused_on_resumption(few, tmp_path):
+def test_other_settings_are_refused_on_resumption(few, tmp_path, caplog):
     with pytest.raises(KeyboardInterrupt): interrupted(few, tmp_path/'run')
+    assert f"stopped at step 3; the same command with --out {tmp_path/'run'} --resume goes on from step 2" in caplog.text
     with pytest.raises(InputError, match='learning_rate=0.001 before, 0.002 now'): train(few, tmp_path/'run', resume=True, learning_rate=.002, **SMALL)
     with pytest.raises(InputError, match='the data is another'): train(sample_path('train/html.json'), tmp_path/'run', resume=True, **SMALL)
+    with open(tmp_path/'run'/'training_metrics.jsonl', 'a', encoding='utf-8') as f: f.write('{"mine": 1}\n')
+    with pytest.raises(InputError, match='training_metrics.jsonl: line 3 is no record'): train(few, tmp_path/'run', resume=True, **SMALL)
 
 def interrupted(few, out, monkeypatch=None):
     class Stop(trainer.Record):
@@ -144,3 +150,56 @@ def test_what_stopped_a_run_stands_in_its_log_and_once_on_the_terminal(few, tmp_
     with pytest.raises(InputError, match='loss is inf at step 1'): train(few, tmp_path/'run', **SMALL)
     assert 'stopped: loss is inf at step 1' in (tmp_path/'run'/'train.log').read_text(encoding='utf-8')
     assert 'loss is inf' not in caplog.text
+
+# ---- a base in a folder of one's own, five questions
+
+FAQ = dict(zip(['환불은 어떻게 하나요?', '배송은 얼마나 걸리나요?', '비밀번호를 잊었어요.', '탈퇴는 어디서 하나요?', '영수증을 받을 수 있나요?'],
+               ['이레 안에 고객센터에 신청합니다.', '보통 사흘 안에 도착합니다.', '로그인 화면에서 새로 정합니다.', '내 정보의 맨 아래 단추를 누릅니다.', '주문 내역에서 내려받습니다.']))
+TINY = dict(prompts='none', device='cpu', batch_size=4, lora_r=2, precision='fp32', log_every_n_steps=1)
+
+@pytest.fixture(scope='module')
+def faq(tmp_path_factory):
+    "Five questions, a small base in a folder whose name is nobody's business, and a run on them."
+    home = tmp_path_factory.mktemp('비밀 사업')
+    (home/'faq.csv').write_text('question,answer\n' + ''.join(f'{q},{a}\n' for q, a in FAQ.items()), encoding='utf-8')
+    (home/'faq2.csv').write_text('question,answer\n' + ''.join(f'{q},{a} 또는 전화합니다.\n' for q, a in FAQ.items()), encoding='utf-8')
+    base = bert(home/'bert-small')
+    train(home/'faq.csv', home/'run', model_name=str(base), **TINY)
+    return home
+
+def test_a_tiny_file_ends_with_the_base_and_says_so(faq):
+    made, card = json.loads((faq/'run'/'run.json').read_text(encoding='utf-8')), (faq/'run'/'model'/'README.md').read_text(encoding='utf-8')
+    assert (made['best_step'], made['steps']) == (1, 3) and made['metrics']['base'] == made['metrics']['tuned']
+    adapter = load_file(faq/'run'/'model'/'lora_weights'/'adapter_model.safetensors')
+    assert not any(w.any() for k, w in adapter.items() if 'lora_B' in k) and 'did not improve on it' in card   # what the card says is so
+    log = (faq/'run'/'train.log').read_text(encoding='utf-8')
+    assert 'did not improve on it' in log and 'steps in an epoch 1, in the warm-up 1' in log
+
+def test_what_is_passed_on_names_no_folder_of_this_machine(faq):
+    papers = [p for p in (faq/'run').rglob('*') if p.is_file() and (p.parent.name in ('model', 'lora_weights') or 'tfevents' in p.name)]
+    secrets = [s for word in ('비밀 사업', str(faq)) for s in (word.encode(), json.dumps(word).strip('"').encode())]
+    assert len(papers) > 9 and not [p.name for p in papers if any(s in p.read_bytes() for s in secrets)]
+    assert 'base_model: bert-small\n' in (faq/'run'/'model'/'README.md').read_text(encoding='utf-8')
+    for scale, model in at_scales(faq/'run', (0, 1), 'cpu'): assert model.encode('글').any()   # the base is found again by run.json
+    rescale(faq/'run', .5, faq/'half')
+    assert '"bert-small"' in (faq/'half'/'lora_weights'/'adapter_config.json').read_text(encoding='utf-8')
+
+def test_a_finished_run_of_other_data_or_settings_is_refused(faq):
+    again = dict(TINY, model_name=str(faq/'bert-small'), resume=True)
+    assert train(faq/'faq.csv', faq/'run', **again)['steps'] == 3
+    with pytest.raises(InputError, match='finished run of other settings .lora_r=2 before, 3 now. the data is another'):
+        train(faq/'faq2.csv', faq/'run', **again | dict(lora_r=3))
+
+def test_a_sweep_does_not_mix_in_runs_of_other_data(faq):
+    c = TrainingConfig(**TINY, model_name=str(faq/'bert-small'), max_steps=1)
+    sweep(faq/'faq.csv', faq/'rates', c, values=[1e-3])
+    with pytest.raises(InputError, match='learning_rate=0.001: holds a finished run of other settings .the data is another.'):
+        sweep(faq/'faq2.csv', faq/'rates', c, values=[1e-3, 2e-3])
+
+def test_a_folder_of_the_user_is_left_alone(faq, tmp_path):
+    mine = tmp_path/'model'/'mine.bin', tmp_path/'checkpoints'/'checkpoint-100'/'optimizer.pt'
+    for p in mine: p.parent.mkdir(parents=True); p.write_text('my only copy')
+    for resume in (False, True):
+        with pytest.raises(InputError, match='is not empty .checkpoints. and no run of korembed'):
+            train(faq/'faq.csv', tmp_path, model_name=str(faq/'bert-small'), resume=resume, **TINY)
+    assert sorted(p for p in tmp_path.rglob('*') if p.is_file()) == sorted(mine)

@@ -314,6 +314,21 @@ def test_what_is_wrong_is_told_before_the_page_opens(served, home):
     with pytest.raises(InputError, match='no index here'): ui.open_page(home)
     with pytest.raises(InputError, match='USER:PASSWORD'): ui.open_page(home/'chroma_db', auth='me')
 
+@pytest.mark.parametrize('headers, status', [({}, 200), (dict(origin='http://{own}'), 200), (dict(origin='http://evil.example'), 403),
+    (dict(origin='null'), 403), (dict(host='evil.example'), 403), (dict(host='evil.example', origin='http://evil.example'), 403), (dict(host='[::'), 403)])
+def test_no_other_site_is_answered(served, headers, status):
+    "Not under its own name, and not under one of its own that leads here."
+    own = served.local_url.split('/')[2]
+    for path in ('', 'config', 'gradio_api/info'):
+        assert httpx.get(served.local_url + path, headers={k: v.format(own=own) for k, v in headers.items()}, trust_env=False).status_code == status, path
+    assert httpx.post(served.local_url + 'gradio_api/upload', files=dict(files=b'x'), trust_env=False).status_code == 403
+
+def test_on_the_network_a_page_still_asks_for_itself_alone():
+    asked = lambda host, origin, local: ui._asked_by_another({b'host': host, **({b'origin': origin} if origin else {})}, local)
+    assert not asked(b'search.corp:80', b'', False) and not asked(b'search.corp', b'https://search.corp', False)
+    assert asked(b'search.corp', b'https://evil.example', False) and asked(b'search.corp', b'', True)
+    assert not any(asked(h, b'', True) for h in (b'localhost:7860', b'127.0.0.1:7860', b'[::1]:7860'))
+
 def test_gradio_is_asked_for_by_name(monkeypatch):
     monkeypatch.setitem(sys.modules, 'gradio', None)
     with pytest.raises(InputError, match=r"pip install 'korembed\[ui\]'"): ui.page(ui.Desk())
