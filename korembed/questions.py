@@ -59,8 +59,15 @@ _NIEUN, _BIEUP, _SSANGSIOT = 4, 17, 20   # numbers of final consonants: ㄴ, ㅂ
 
 def _final(syllable: str) -> int: return (ord(syllable) - 0xac00) % 28 if '가' <= syllable <= '힣' else -1
 
+def _asked_politely(stem: str, style: str) -> str:
+    "What stands before 니다 as a question: 까 is always right, other endings where the verb is sure."
+    if _final(stem[-1]) != _BIEUP or stem[-1] in '십입': return ''
+    known = stem[:-1] + '다' if stem[:-1].endswith('없') or _final(stem[-2:-1]) == _SSANGSIOT else stem[:-1] + '된다' if stem[-1] == '됩' else ''
+    return _asked(known, style) if known else stem + '니까?'
+
 def _asked(verb: str, style: str) -> str:
     "A sentence's last word in 다 as a question; '' where no rule is sure."
+    if polite := re.fullmatch(r'(.*[가-힣])니다\.?', verb): return _asked_politely(polite[1], style)
     stem, end = verb.removesuffix('.').removesuffix('다'), dict(해요체='나요?', 합쇼체='습니까?', 반말='니?')[style]
     if not stem or stem == verb.removesuffix('.'): return ''
     last = _final(stem[-1])
@@ -78,10 +85,11 @@ _lost = re.compile(
     r'이어서|결국|실제로|반면|예를|물론|게다가|그리고|그래도|앞서|처음|다음|만약|만일|비록|아마|이를|이는|이와|그와|이로|그중|이중|나머지|하나|둘|셋|모두|'
     r'대부분|일부|일단|이리하여|그전까지|그전|각각|오른쪽|왼쪽|한창|첫|둘째|셋째|최신|최근|현재|오늘날|이제|지금|더욱|사실|훗날|과거|옛날|얼마|올해|'
     r'지난해|누구|무엇)(?:은|는|이|가|을|를|의|도|에|에는|에서|와|과|로|들|들은|들의|들이)?|\d+(?:년|월|일).*')   # says nothing alone, or dates the rest
-_clause = re.compile(r'(?:면|고|서|며|지만|는데|니|려고|도록|듯|다가|므로|,|은|는|을|를|이|가|에서|에게|에|으로|로)$')
+_clause = re.compile(r'(?:면|고|(?<![도독문])서|며|지만|는데|니|려고|도록|듯|다가|므로|,|은|는|을|를|이|가|에서|에게|에|으로|로)$')
 _attributes = set('지름 반지름 질량 나이 온도 길이 넓이 높이 거리 무게 인구 수명 두께 너비 속도 면적 가격 기간 크기 깊이 밀도 주기 비율 수량 용량 요금 금액 '
                   '둘레 각도 부피 한도 정원 금리 세율 해발 임기 정가 이용료 수수료 보증금 유효기간'.split())
 _steady = set('계구소제과교호유의초포표화후체회위료류례예애야여요조아카코스즈츠토테터더데레러네노트버브베프페허헤그거크')   # no verb's stem ends so
+_stems_too = ('붐비', '누비', '고사', '모자', '잠자', '머무', '나무', '내모', '몰려사')   # verbs among words that look like nouns
 _stems = set('놓찾뱉앉받닫얻씻벗읽밟닦깎섞있없갖맺잊높깊같많싶았었였겠했됐')   # stems do end so: 은 and 을 behind them are no particles
 
 def _sentences(text: str) -> Iterator[str]:
@@ -95,7 +103,7 @@ def _is_noun(word: str, particle: str, text: str) -> bool:
     "Surely a noun? 은 and 는 follow verbs as well."
     if word in _attributes: return True
     if len(word) < 2 or word[-1] in _stems: return False
-    if particle == '은' or word[-1] in _steady: return True
+    if particle == '은' or word[-1] in _steady or word[-1] in '비사자무모수' and not word.endswith(_stems_too): return True
     return bool(re.search(rf'(?<!\w){re.escape(word)}(?:를|의|가|와|에|에서|에게|로|도|만|보다|까지|부터|이다|라고|라는|이며|이고)(?!\w)', text))
 
 def _topic(sentence: str, text: str) -> tuple[str, str]:
@@ -114,7 +122,7 @@ _back = re.compile(r'(?<!\w)(?:이|그|저|이런|그런|이러한|그러한|이
 _goes_on = re.compile(r'(?:고|며|지만|는데|으나|면서)(?: |,|$)|,')   # more than one clause
 _person = re.compile(r'(?:사람|인물|왕|황제|여왕|대통령|배우|가수|작가|화가|시인|학자|기자|지도자|창시자|정치인|기업인|선수|감독|장군|의사|교수|승려|목사|목회자|군인|'
                      r'언론인|변호사|천황|군주|국왕|왕비|왕자|공주|(?:법률|정치|음악|작곡|소설|예술|건축|사업|발명|탐험|혁명|사상|역사|평론|무용|만화|조각|운동)가)$')
-_no_class = re.compile(r'(?:때문|까닭|이유|것|계획|예정|정도|편|뿐|딴판|셈|터|탓|덕분|중|쯤|사실|격|특징|중심|원칙|목적|목표)$|(?:지만|는데|[가-힣]고|[가-힣]{2}[은는]) [^ ]+$')
+_no_class = re.compile(r'(?:때문|까닭|이유|것|계획|예정|정도|편|뿐|딴판|셈|터|탓|덕분|중|쯤|사실|격|특징|중심|원칙|목적|목표|출신|요일|무료|필수|가능|불가)$|(?:지만|는데|[가-힣]고|[가-힣]{2}[은는]) [^ ]+$')
 
 def _say(style: str, *ways: str) -> str:
     "The way that belongs to the style."
@@ -129,14 +137,14 @@ def _what(noun: str, style: str, person: bool = False) -> str:
 def _definitions(s: str, text: str, style: str) -> Iterator[Found]:
     "X는 Y이다."
     noun, rest = _topic(s, text)
-    m = re.fullmatch(r'([^,]{6,}[가-힣])이다\.', rest)
-    if not noun or not m or noun.split()[-1] in _attributes or re.search(r'\d', m[1].split()[-1]): return
+    m = re.fullmatch(r'([^,]{6,}[가-힣])(?:이다|입니다)\.', rest)
+    if not noun or not m or noun.split()[-1] in _attributes or re.search(r'\d[^ ]*(?: [^ ]*)?$', m[1]): return
     if not _back.match(m[1]) and not _no_class.search(m[1]): yield _what(noun, style, bool(_person.search(m[1]))), m[1], 'fact', style
 
 def _names(s: str, text: str, style: str) -> Iterator[Found]:
     "Y를 X라고 한다."
-    m = re.fullmatch(r'([^,]{6,60}?)(?:을|를) ([\w·-]{2,12}?)(이라고|라고|이라|라) (?:한다|부른다|불렀다)\.', s)
-    if not m or _closed(m[2]) != m[3].startswith('이') or _topic(s, text)[0] or _back.search(m[1]): return
+    m = re.fullmatch(r'([^,]{6,60}?)(?:을|를) ([\w·-]{2,12}?)(이라고|라고|이라|라) (?:한다|부른다|불렀다|합니다|부릅니다|불렀습니다)\.', s)
+    if not m or m[2].startswith('것') or _closed(m[2]) != m[3].startswith('이') or _topic(s, text)[0] or _back.search(m[1]): return
     yield _what(m[2], style), m[1], 'fact', style
 
 # %% ../nbs/01j_questions.ipynb #f2544fef
@@ -151,38 +159,36 @@ def _amounts(s: str, text: str, style: str) -> Iterator[Found]:
 def _in_full(noun: str, word: str, clause: str, style: str) -> str:
     "The whole sentence as a question, '' where it has several clauses or points back."
     body, verb = ([''] + clause.rsplit(' ', 1))[-2:]
-    ask = _asked(verb, style)
+    ask = _asked(verb, '해요체' if style == '명사구' else style)
     if not ask or _goes_on.search(body) or _back.search(clause): return ''
     return ' '.join(filter(None, (with_particle(noun, 'topic'), word, body, ask)))
 
-def _dates(s: str, text: str, style: str) -> Iterator[Found]:
-    "X는 1846년에 발견되었다."
-    noun, rest = _topic(s, text)
-    m = re.match(r'(\d{3,4}년(?: \d{1,2}월 \d{1,2}일(?=에? )|(?: \d{1,2}월)?(?=에 )))(?:에)? (.{4,60})$', rest)
-    if not noun or not m or re.search(r'\d|(?<!\w)(?:봄|여름|가을|겨울|오전|오후|새벽|말|초|까지|부터)', m[2]): return
-    first, style = m[2].split()[0], '해요체' if style == '명사구' else style
-    if _final(first[-1]) == _NIEUN or first[-1] in '던의': return   # '1755년에 낸 책': the year of the book, not of the deed
-    if q := _in_full(noun, '언제', m[2], style): yield q, m[1], 'fact', style
+def _style_of(question: str, style: str) -> str:
+    "The style that a question came out in: of some verbs only one is sure."
+    return '합쇼체' if question.endswith('니까?') else '해요체' if style == '명사구' else style
+
+def _with_style(start: str, verb: str, answer: str, style: str) -> Found:
+    q = f"{start} {_asked(verb, '해요체' if style == '명사구' else style)}"
+    return q, answer, 'fact', _style_of(q, style)
 
 def _places(s: str, text: str, style: str) -> Iterator[Found]:
     "X는 Y에 있다."
     noun, rest = _topic(s, text)
-    m = re.fullmatch(r'([^,]{3,40})에 (있다|위치한다|자리한다|놓여 있다|자리 잡고 있다)\.', rest)
-    style = '해요체' if style == '명사구' else style
-    if not noun or not m or _goes_on.search(m[1]) or _back.search(m[1]): return
+    m = re.fullmatch(r'([^,]{2,40})에 (있다|위치한다|자리한다|(?:위치해|놓여|자리 잡고) 있다|있습니다|위치합니다|(?:위치해|놓여|자리 잡고|자리하고) 있습니다)\.', rest)
+    if not noun or not m or _goes_on.search(m[1]) or _back.search(m[1]) or re.search(r'(?:중|가운데|사이|상태|관계|때문|데|것|안)$', m[1]): return
     *body, verb = m[2].split()
-    yield ' '.join([with_particle(noun, 'topic'), '어디에', *body, _asked(verb, style)]), m[1], 'fact', style
+    yield _with_style(' '.join([with_particle(noun, 'topic'), '어디에', *body]), verb, m[1], style)
 
 def _reasons(s: str, text: str, style: str) -> Iterator[Found]:
     "X한 것은 Y 때문이다; X는 Y 때문에 Z한다."
-    if m := re.fullmatch(r'(.{4,50} )(것|이유|까닭)은 (.{6,120}때문)이다\.', s):
+    if m := re.fullmatch(r'(.{4,50} )(것|이유|까닭)은 (.{6,120}때문)(?:이다|입니다)\.', s):
         if _back.search(m[1]) or _lost.fullmatch(m[1].split()[0]) or _goes_on.search(m[1]): return
         it, word, casual = m[1] + m[2] + '은', *(('무엇 때문', '뭐 때문이야') if m[2] == '것' else ('무엇', '뭐야'))
         yield _say(style, f'{it} {word}인가요?', f'{it} {word}입니까?', f'{it} {casual}?', m[1] + m[2].replace('것', '까닭')), m[3], 'reason', style
         return
     noun, rest = _topic(s, text)
-    m, style = re.match(r'([^,]{6,80} 때문)에 ([^,]{4,60})$', rest), '해요체' if style == '명사구' else style
-    if noun and m and (q := _in_full(noun, '왜', m[2], style)): yield q, m[1], 'reason', style
+    m = re.match(r'([^,]{6,80} 때문)에 ([^,]{4,60})$', rest)
+    if noun and m and (q := _in_full(noun, '왜', m[2], style)): yield q, m[1], 'reason', _style_of(q, style)
 
 # %% ../nbs/01j_questions.ipynb #dac89698
 def _comparisons(s: str, text: str, style: str) -> Iterator[Found]:
@@ -251,8 +257,150 @@ def _words(s: str, text: str, style: str) -> Iterator[Found]:
     found = [w for w in found if not any(w != o and w in o for o in found)][:4]
     if len(found) > 1: yield ' '.join(found), s, 'words', '명사구'
 
+# %% ../nbs/01j_questions.ipynb #d299cdf6
+_units = ('퍼센트|%|킬로미터|센티미터|밀리미터|제곱미터|미터|킬로그램|그램|톤|리터|볼트|와트|데시벨|개월|개국|개|시간|분|초|일|주일|주|년|명|인|곳|권|층|회|번|차례|종류|종|가지|'
+          '마리|편|채|척|점|석|건|장|살|세|배|쪽|원|달러|유로|엔')
+_number = r'(?<![\w,.제-])(\d[\d,]*(?:\.\d+)?[십백천만억조]*(?: \d[\d,]*[백천만억]+)? ?(' + _units + r'))'
+_after = r'(?=간(?!\w)|(?:을|를|이|가|의|에|으로|로|까지|부터|마다|씩|이나|만)?(?![\w%]))'
+_single = _attributes - set('이용료 수수료 보증금'.split()) | set('시간 인원 금액 점수 대상 횟수 개수 총액 기한 값 비용 수 때 것 중 뿐 날'.split())   # of what?
+_money = dict(zip('을 이 으로 은'.split(), '를 가 로 는'.split()))   # 원 is closed, 얼마 is not
+
+def _how_many(unit: str) -> str:
+    if unit in ('원', '달러', '유로', '엔'): return '얼마'
+    return '며칠' if unit == '일' else f'몇 {unit.replace("%", "퍼센트")}'
+
+def _is(noun: str, word: str, style: str) -> tuple[str, str]:
+    "'X는 얼마인가요?', and its style."
+    if style == '명사구' and ' ' in noun: return noun, style
+    style = '해요체' if style == '명사구' else style
+    return _say(style, f'{with_particle(noun, "topic")} {word}인가요?', f'{with_particle(noun, "topic")} {word}입니까?',
+                f'{with_particle(noun, "subject")} {word}{"이" * _closed(word)}야?', ''), style
+
+def _named(noun: str, particle: str) -> bool:
+    "A name that says of itself what is meant?"
+    words = noun.split()
+    return (bool(words) and (particle == '은') == _closed(noun) and len(noun) > 1 and (len(words) > 1 or noun not in _single)
+            and words[-1] not in ('것', '수', '때', '중', '곳', '점') and not _lost.fullmatch(words[0]) and not _back.search(noun)
+            and not re.search(r'[,\d]|(?:면|고|(?<![도독문])서|며|지만|는데|니|려고|도록|듯|다가|므로|(?<! [있없하되드])(?<!걸리)(?<![가-힣][하되있없])(?:은|는)|이|가)(?= |$)', ' '.join(['', *words[:-1]])))
+
+def _measured(s: str, text: str, style: str) -> Iterator[Found]:
+    "X는 N원이다."
+    m = re.fullmatch(r'(.{2,30}?)(은|는) (?:약 |대략 |모두 |총 |평균 |최대 |최소 )?((?:하루 |한 달 |한 시간 |1인당 )?' + _number + r')(?:이다|입니다|다)\.', s)
+    if not m or not _named(m[1], m[2]) or (m[5] == '일' and m[1].endswith(('일', '날', '날짜'))) or re.fullmatch(r'\d{4}년', m[3]): return
+    if '의 ' in m[1] and m[1].split()[-1] in _attributes: return   # the rule before asks this
+    if ' ' not in m[1] and m[5] in ('개', '가지', '종', '종류', '번', '회', '배', '쪽', '장', '점'): return   # of what?
+    q, style = _is(m[1], _how_many(m[5]), style)
+    yield q, m[3], 'fact', style
+
+def _hours(s: str, text: str, style: str) -> Iterator[Found]:
+    "X 시간은 9시부터 6시까지이다."
+    m = re.fullmatch(r'(.{2,30}?(?:시간|기간|기한|일정|마감|마감일|날짜|휴관일|휴무일))(은|는) ([^,]*?(?:\d+ ?[시월일분]|요일)(?:부터 [^,]*까지|까지|부터)?)(?:이다|입니다)\.', s)
+    if not m or not _named(m[1], m[2]) or re.search(r'[은는] ', m[3]) or re.fullmatch(r'(?:\w+ )?\d+[일분]', m[3]): return
+    q, style = _is(m[1], '언제', style)
+    yield q, m[3], 'fact', style
+
+_offices = '사람|인물|창시자|설립자|창립자|창업자|발명자|대표|대표이사|회장|사장|담당자|책임자|총장|교장|관장|원장|시장|위원장|이사장|편집장'
+
+def _persons(s: str, text: str, style: str) -> Iterator[Found]:
+    "X를 만든 사람은 Y이다."
+    m = re.fullmatch(rf'((?:.{{2,30}} )?(?:{_offices}))(은|는) ((?:[가-힣·]+ ){{0,3}}[가-힣·]{{2,6}})(?:이다|입니다)\.', s)
+    if not m or not _named(m[1], m[2]) or m[1] in ('사람', '인물') or re.search(rf'(?:{_offices}|명|것)$|[은는을를이가의] ', m[3]): return
+    q, style = _is(m[1], '누구', '해요체' if style == '명사구' else style)
+    yield q, m[3], 'fact', style
+
+# %% ../nbs/01j_questions.ipynb #576e994f
+def _asker(text: str) -> str:
+    "Without the honour that a company pays its readers: nobody pays it to himself."
+    return re.sub(r'(?<=[가-힣])으실 수', '을 수', text.replace('하실 수', '할 수').replace('되실 수', '될 수').replace('하셔야', '해야').replace('하시면', '하면'))
+
+_honour = re.compile(r'셔|실 수|시면|으시|하시|십니|주신|주실|드[려리립]')
+
+def _adnominal(clause: str, text: str) -> bool:
+    "Does a verb describe a noun here? What stands before it may belong to that verb."
+    words = [w for w in clause.split()[:-1] if not re.fullmatch(r'.+[은는]', w) or not _bare_noun(w, text)]
+    return any(_final(w[-1]) == _NIEUN for w in words) or bool(re.search('[' + ''.join(map(chr, range(ord('갈'), ord('힣'), 28))) + '] (?:수|때|것|예정|계획|무렵|뿐)', clause))
+
+def _describes(before: str, text: str) -> bool:
+    "Does the last word describe what comes?"
+    if not before.strip() or _topic(f'{before.strip()} .', text)[1] == '.': return False
+    return _adnominal(before.split()[-1] + ' .', text)
+
+def _stands_alone(s: str, m: re.Match, text: str) -> bool:
+    "One clause of bearable length with no other number, that begins with a name and has a subject that is surely a noun."
+    words = (s[:m.start()] + s[m.end():]).split()
+    rest = ' '.join(words)
+    if len(s) > 110 or re.search(r'\d+ ?[년월일](?!간)', rest if '년' in m[1] or '월' in m[1] else '') or _goes_on.search(rest) or _back.search(rest) or _honour.search(rest) or _lost.fullmatch(words[0]): return False
+    if re.search(r'[가-힣](?:자|아|어|여|해|돼|되어|하여|려|져|워|면서|채|니|면|려고|도록|다가|므로|든지|거나|듯이|만나|떠나|나가|나와|써|음을|다고|라고|이미) ', rest.rsplit(' ', 1)[0] + ' '): return False
+    if sum(w.endswith(('은', '는')) for w in words[:-1]) > 1 or words[0][-1] in '도만' or words[0].endswith(('들은', '들이')): return False
+    if _topic(rest, text)[0]: return True
+    subjects = [i for i, w in enumerate(words[:-1]) if re.fullmatch(r'[가-힣A-Za-z·]{2,}[은는이가]', w) and _bare_noun(w, text)]
+    return bool(subjects) and not any(_final(w[-1]) == _NIEUN for w in words[:subjects[0]])
+
+def _in_place(sentence: str, answer: str, style: str) -> Iterator[Found]:
+    "A statement with a question word in it, as a question."
+    body, verb = sentence.rsplit(' ', 1)
+    if ask := _asked(verb, '해요체' if style == '명사구' else style): yield (q := f'{body} {ask}'), answer, 'fact', _style_of(q, style)
+
+# %% ../nbs/01j_questions.ipynb #4c5109ea
+_date = r'(?<![\w,.])((?:\d{3,4}년(?: \d{1,2}월(?: \d{1,2}일)?)?)|\d{1,2}월 \d{1,2}일)(?:에는|에)?(?=부터 |까지 | )'
+
+def _counted(s: str, text: str, style: str) -> Iterator[Found]:
+    "X는 3일 이내에 처리된다."
+    asked = _asker(s)
+    found = [m for m in re.finditer(_number + _after, asked) if not any(d.start() <= m.start() < d.end() for d in re.finditer(_date, asked))]
+    if len(found) != 1 or not _stands_alone(asked, m := found[0], text) or re.fullmatch(r'\d{4}년', m[1]): return
+    if re.search(r'\d', re.sub(_date, '', asked.replace(m[0], ''))): return
+    before, after = asked[:m.start()], asked[m.end():]
+    if re.match(r'(?:의|만|이|가)? ?(?:뒤|후|전|만|째|차|중|이후|이전|가운데)(?:에|에는|의)?(?!\w)', after) or re.search(r'(?:만|첫|이번|지난|다음|[가-힣]면|매[월년주]) $', before) or _describes(before, text): return
+    word = _how_many(m[2])
+    if word == '얼마': after = re.sub(r'^(?:으로|을|이|은)(?!\w)', lambda p: _money[p[0]], after)
+    yield from _in_place(before + word + after, m[1], style)
+
+def _channels(s: str, text: str, style: str) -> Iterator[Found]:
+    "X는 Y에서 확인할 수 있다; X는 Y에서 열렸다."
+    noun, rest = _topic(s, text)
+    m = re.fullmatch(r'([^,\d]{2,30}?)에서 ((?:[가-힣]+ )?[가-힣]+(?:[을받할될볼살탈]|하실|으실) 수 있(?:다|습니다)|(?:태어났|열렸|개최되었|개최됐|발견되었|발견됐|촬영되었|치러졌|출생했|사망했)(?:다|습니다)|'
+                     r'(?:열린|개최된|진행된|판매된|발급된)다|(?:열립|개최됩|진행됩|판매합|발급합)니다)\.', _asker(rest))
+    if not noun or not m or not _named(noun, '은' if _closed(noun) else '는') or _back.search(rest) or _honour.search(m[2]): return
+    if re.search(r'[을를은는면고]\b|(?:선|점|차원|측면|과정|상태|가운데|중|상황|의미|수준|범위|이후)$', m[1]): return
+    *body, verb = m[2].split()
+    yield _with_style(' '.join([with_particle(noun, 'topic'), '어디에서', *body]), verb, m[1], style)
+
+# %% ../nbs/01j_questions.ipynb #cccb6890
+def _head(clause: str, text: str) -> str:
+    "The subject that a clause begins with, and its particle."
+    if noun := _topic(clause, text)[0]: return with_particle(noun, 'topic')
+    first = clause.split()[0]
+    return first if re.fullmatch(r'[가-힣A-Za-z·]{2,}[은는이가]', first) and _bare_noun(first, text) else ''
+
+def _when(s: str, text: str, style: str) -> Iterator[Found]:
+    "일본은 1933년 2월에 국제 연맹을 탈퇴했다."
+    m = re.search(_date, s)
+    if not m or not _stands_alone(s, m, text): return
+    before, after = s[:m.start()], s[m.end():]
+    if re.match(r' [^ ]*[던의] | [^ ]*(?:봄|여름|가을|겨울|오전|오후|새벽|말|초|경|께|무렵|당시|이후|이전|현재|기준|이래|크리스마스|아침|저녁|밤|낮)(?:에|에는|부터|까지)? ', after) or re.search(r'(?:음력|양력|매년|해마다|같은 해) $', before) or _adnominal(after, text) or _describes(before, text): return
+    if not before and (head := _head(after.strip(), text)): before, after = f'{head} ', after.strip().removeprefix(head)
+    yield from _in_place(before + '언제' + after, m[1], style)
+
+def _makers(s: str, text: str, style: str) -> Iterator[Found]:
+    "Y는 X를 발명했다."
+    noun, rest = _topic(s, text)
+    m = re.fullmatch(r'((?:[가-힣A-Za-z]+ ){0,2}[가-힣A-Za-z]{2,})(을|를) ((?:처음 |최초로 )?(?:발명|창시|창립|설립|창설|작곡|고안|개발|저술|창간|발견|건설)했(?:다|습니다))\.', rest)
+    if not noun or not m or _closed(m[1]) != (m[2] == '을') or not _named(m[1], '은' if _closed(m[1]) else '는') or _adnominal(m[1] + ' .', text): return
+    *first, verb = m[3].split()
+    yield from _in_place(' '.join([m[1] + m[2], '누가', *first, verb]), noun, style)
+
 # %% ../nbs/01j_questions.ipynb #9439ff66
-_rules = (_reasons, _amounts, _dates, _places, _names, _definitions, _comparisons, _headings, _keywords, _words)
+def _clauses(s: str) -> Iterator[str]:
+    "A statement, and its first clause as one."
+    yield s
+    m = re.match(r'([^,]{8,100}?[가-힣])(?:으며|고|지만|으나),? (?=\S)', s)
+    if m and _final(m[1][-1]) == _SSANGSIOT: yield f'{m[1]}다.'
+    elif m := re.match(r'([^,]{5,60}?\d[^ ]*(?: [^ ]{1,4})?이)(?:며|고),? (?=\S)', s): yield f'{m[1]}다.'
+
+_by_clause = (_measured, _counted, _makers, _when)
+
+_rules = (_reasons, _amounts, _measured, _counted, _hours, _persons, _makers, _when, _places, _channels, _names, _definitions, _comparisons, _headings, _keywords, _words)
 _last = ('keyword', 'words')   # kinds that only fill up, in this order
 
 def template_questions(
@@ -264,9 +412,10 @@ def template_questions(
     if n < 1: raise InputError(f'n={n}: give at least 1')
     text, rng = chunk['text'][:20_000], random.Random(f"{seed}:{chunk['id']}")
     sentences, found = list(_sentences(text)), {}
+    clauses, known = [c for s in sentences for c in _clauses(s)], text + ''.join(f' {w}의' for w in _typed(chunk.get('title') or '').split())
     for rule in _rules:
         if rule is _headings: some = list(_headings(text, chunk.get('title') or '', rng.choice(_styles)))
-        else: some = [q for s in sentences for q in rule(s, text, rng.choice(_styles))]
+        else: some = [q for s in (clauses if rule in _by_clause else sentences) for q in rule(s, known, rng.choice(_styles))]
         rng.shuffle(some := [q for q in some if q[1] in text])
         for rank, q in enumerate(some): found.setdefault(q[0], (rank, q))
     picked = sorted(found.values(), key=lambda x: (_last.index(x[1][2]) if x[1][2] in _last else -1, x[0]))[:n]
