@@ -154,7 +154,7 @@ def _warnings(c: TrainingConfig, lesson: Lesson, steps: int) -> list[str]:
     if c.warmup_steps >= steps and steps > 1: said.append(f'warmup_steps={c.warmup_steps:g}: as long as the run of {steps} steps; the rate never gets to its height')
     # the rate of the first step of a warm-up is zero
     elif slow and epoch < steps and epoch < max(slow, 2): said.append(f'batch_size={c.batch_size}: steps in an epoch {epoch}, in the warm-up {slow:g}; '
-                                                                      'the first epoch teaches next to nothing, lower batch_size or warmup_steps')
+                                                                      'the first epoch teaches little, lower batch_size or warmup_steps')
     if len(rows) < c.batch_size: said.append(f'batch_size={c.batch_size}: there are only {len(rows)} rows; each has fewer negatives than that')
     if 'passage_id' in rows.column_names and len(set(rows['passage_id'])) < c.batch_size:
         said.append(f"batch_size={c.batch_size}: only {len(set(rows['passage_id']))} passages; batches cannot be filled without false negatives")
