@@ -5,6 +5,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 from korembed.data import sample_path
 from korembed.indexing import FINETUNED, ORIGINAL, index, read_documents
+from korembed.pipeline import keep_weights
 from korembed.results import FILE
 from korembed.ui import open_page
 
@@ -18,6 +19,7 @@ def demo_page(home: Path):
     docs = read_documents(sample_path('eval/solar_system.txt'))
     for model, name in (('offline', ORIGINAL), (str(paper.parent/'model'/'lora_weights'), FINETUNED)):
         index(docs, model, name, home/'chroma_db', made['chunk_size'], made['chunk_overlap'])
+    keep_weights(made, home/'chroma_db')
     return open_page(home/'chroma_db', paper, judge='lexical', port=0)
 
 def write(png: bytes, name: str) -> None:
