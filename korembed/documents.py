@@ -158,6 +158,8 @@ def _is_data(path: Path) -> bool:
     kind = document_kind(path.read_bytes())
     return kind == 'json' or kind != 'scrape' and (path.suffix.lower() not in _texts or is_json_lines(head))
 
+def _shown(paths: str | Path | list) -> str: return str(paths) if isinstance(paths, (str, Path)) else ', '.join(map(str, paths))
+
 def each_document(
     paths: str | Path | list[str | Path],  # files and folders
     other: Callable[[Path], dict[str, str]] | None = None,  # asked for JSON, archives and tables of questions that are no documents: name -> text
@@ -175,7 +177,7 @@ def each_document(
             free = (n for n in chain([name, f'{path.parent.name}/{name}'], (f'{name} ({i})' for i in count(2))) if n not in names)
             names.add(name := next(free))
             yield name, text
-    if not names: raise InputError(f'{paths}: nothing to index; give text, Markdown, HTML, PDF, DOCX, HWPX, TEI or questions with passages')
+    if not names: raise InputError(f'{_shown(paths)}: nothing to index; give text, Markdown, HTML, PDF, DOCX, HWPX, TEI or questions with passages')
 
 def read_documents(
     paths: str | Path | list[str | Path],  # files and folders
