@@ -242,7 +242,7 @@ def test_the_same_commands_on_a_server(server, tmp_path, small):
     for mode in ('dense', 'bm25', 'hybrid'):
         found = korembed('search', '서울의 강', '--collection', 'original_embeddings', '--mode', mode, *at, '--json', cwd=tmp_path)
         assert json.loads(found.stdout)['hits'][0]['source'] == '글.txt', found.stderr
-    refused('search', '강', *at, cwd=tmp_path, names=["no collection 'finetuned_embeddings'", 'original_embeddings'])
+    refused('search', '강', '--collection', 'finetuned_embeddings', *at, cwd=tmp_path, names=["no collection 'finetuned_embeddings'", 'original_embeddings', f'--chroma {server.address}'])
     assert not (tmp_path/'chroma_db').exists()
 
 # ---- stores of other times, damaged ones, and one that may not be written
