@@ -315,7 +315,7 @@ def _clear(name: str, folder: Path) -> None:
     for p in gone: shutil.rmtree(p, ignore_errors=True)
 
 _LEFT = re.compile(_REBUILT.pattern + r'|\.korembed-born-\w{8}')
-_PARTS = re.compile(rf'chroma\.sqlite3.*|{_SEGMENT.pattern}|bm25-.*')   # what lies in a database
+_PARTS = re.compile(rf'chroma\.sqlite3.*|{_SEGMENT.pattern}|bm25-.*|\.korembed-(?:born-)?\w{{8}}')   # what lies in a database, or was left in it by a kill
 
 def _is_left_over(folder: Path) -> bool:
     "Did a rebuild leave this? A folder of the user's may be called so, too: then other things lie in it."

@@ -79,7 +79,7 @@ def test_a_qa_file_is_unseen_only_where_that_can_be_known(root, tmp_path):
         (tmp_path/'run'/'run.json').write_text(json.dumps(dict(setting=setting)), encoding='utf-8')
         assert told('offline', model) == told('offline', model.parent) == said
 
-def test_writing_that_breaks_off_leaves_no_manifest_and_all_other_files(chunks, rows, tmp_path, monkeypatch):
+def test_writing_that_breaks_off_leaves_no_whole_set_and_all_other_files(chunks, rows, tmp_path, monkeypatch):
     (tmp_path/'answers.jsonl').write_text('paid for', encoding='utf-8')
     parts = split_questions(rows)
     write_set(parts, chunks, tmp_path, dict(setting='unseen'))
@@ -88,7 +88,7 @@ def test_writing_that_breaks_off_leaves_no_manifest_and_all_other_files(chunks, 
     with monkeypatch.context() as m:
         m.setattr(Q, '_jsonl', full)
         with pytest.raises(OSError): write_set(parts, chunks, tmp_path, dict(setting='unseen'))
-    assert not (tmp_path/'manifest.json').exists() and (tmp_path/'answers.jsonl').read_text(encoding='utf-8') == 'paid for'
+    assert json.loads((tmp_path/'manifest.json').read_text(encoding='utf-8'))['unfinished'] and (tmp_path/'answers.jsonl').read_text(encoding='utf-8') == 'paid for'
     write_set(parts, chunks, tmp_path, dict(setting='unseen'))
     assert {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()} == before
 
