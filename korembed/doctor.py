@@ -261,7 +261,7 @@ def check_documents(
     paths: str | list[str],  # files and folders
 ) -> Check:
     "Is there a document that can be read?"
-    from korembed.documents import each_document
+    from korembed.indexing import each_document   # which takes a file of questions for its passages
     from korembed.text import InputError
     try: name, text = next(each_document(paths))
     except InputError as e: return Check('documents', 'broken', str(e), 'ls -R DOCS   # what is there')

@@ -30,7 +30,7 @@ ALLOWED = dict(
     ui='data indexing judge metrics openai_client report results retrieval runs store',
     evaluation='certainty data fusion metrics model judge leaderboard results retrieval runs slices', report='eda judge metrics results slices',
     walk='config data evaluation judge negatives pipeline report results runs synthesis training',
-    pipeline='config data evaluation indexing judge model report retrieval store training', doctor='config data documents formats walk', cli='*')
+    pipeline='config data evaluation indexing judge model report retrieval store training', doctor='config data formats indexing walk', cli='*')
 
 def imports(path, module_level):
     tree = ast.parse(path.read_text(encoding='utf-8'))
