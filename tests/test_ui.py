@@ -88,8 +88,16 @@ def pictures(tmp_path_factory):
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
+def write(tab, box: str, text: str) -> None:
+    "Gradio sets a box to its first text shortly after showing it; a hand is slower than that, playwright is not."
+    for _ in range(20):
+        tab.fill(box, text)
+        tab.wait_for_timeout(300)
+        if tab.input_value(box) == text: return
+    raise AssertionError(f'{box} does not keep what is written into it')
+
 def search(tab, text: str) -> None:
-    tab.fill('#query textarea', text)
+    write(tab, '#query textarea', text)
     tab.click('#search')
     tab.wait_for_function('text => document.querySelector("#answer .ke-asked")?.innerText === text', arg=text)
 
@@ -150,7 +158,7 @@ def test_tabs_of_report_judge_and_text(opened, pictures):
         assert tab.locator('#report details[open] .ke-column').count() == 2
         tab.screenshot(path=pictures/'report.png', full_page=True)
         tab.get_by_role('tab', name='심판').click()
-        tab.fill('#questions textarea', f'{QUESTION}\n지구의 나이는?')
+        write(tab, '#questions textarea', f'{QUESTION}\n지구의 나이는?')
         tab.click('#judge_all')
         tab.wait_for_selector('#verdicts table')
         assert re.search(r'튜닝한 모델 \d : \d 원래 모델', tab.inner_text('#verdicts')) and tab.locator('#verdicts tbody tr').count() == 2
@@ -168,7 +176,7 @@ def test_bar_moves_while_the_judge_works(opened, monkeypatch):
     monkeypatch.setattr(ui, 'judge_many', slow)
     with opened() as tab:
         tab.get_by_role('tab', name='심판').click()
-        tab.fill('#questions textarea', '수성은?\n금성은?\n지구는?')
+        write(tab, '#questions textarea', '수성은?\n금성은?\n지구는?')
         tab.click('#judge_all')
         try: tab.wait_for_function('() => /1\\s*\\/\\s*3/.test(document.querySelector("#verdicts").innerText)')
         finally: gate.set()
