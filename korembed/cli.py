@@ -52,6 +52,12 @@ def _aligned(table, **how) -> str:
     import pandas as pd
     with pd.option_context('display.unicode.east_asian_width', True): return table.to_string(**how)
 
+def _there(named: Path | list[Path] | None) -> Path | list[Path] | None:
+    "Refuse what is not there before anything heavy is loaded, asked or paid."
+    for path in named if isinstance(named, list) else [named]:
+        if path and str(path) != '-' and not path.exists(): raise InputError(f'{path}: no such file or folder; check the path')
+    return named
+
 def _show(result: object, as_json: bool, text: str = '') -> None:
     "One JSON object, or the text."
     sys.stdout.write((json.dumps(result, ensure_ascii=False, indent=2, default=str) if as_json else text) + '\n')
@@ -87,7 +93,7 @@ def demo(
 # %% ../nbs/12_cli.ipynb #b51595de
 @app.command('run')
 def run_command(
-    config: Annotated[Optional[Path], typer.Argument(help='What to do, in TOML; --example writes one to begin with.')] = None,
+    config: Annotated[Optional[Path], typer.Argument(help='What to do, in TOML; --example writes one to begin with.', callback=_there)] = None,
     example: Annotated[bool, typer.Option('--example', help='Print such a file, with a word on every line, and stop.')] = False,
     as_json: _Json = False,
 ):
@@ -120,7 +126,7 @@ def _dataset(path: Optional[Path]) -> Path:
     if path is None: raise InputError('no data named; give a PATH or set DATASET_ROOT')
     return path
 
-_Path = Annotated[Optional[Path], typer.Argument(help='A QA file, a folder of them or a zip; DATASET_ROOT by default.')]
+_Path = Annotated[Optional[Path], typer.Argument(help='A QA file, a folder of them or a zip; DATASET_ROOT by default.', callback=_there)]
 
 _Format = Annotated[Optional[Literal['korquad-1.0', 'korquad-2.1', 'qa-jsonl', 'qa-json', 'csv', 'parquet', 'llamaindex']],
                     typer.Option(help='korquad-1.0, korquad-2.1, qa-jsonl, qa-json, csv, parquet or llamaindex; by content by default.', **_words)]
@@ -244,17 +250,18 @@ def mine(
 # %% ../nbs/12_cli.ipynb #a2890b8b
 @app.command()
 def generate(
-    docs: Annotated[list[Path], typer.Argument(help='Documents: files and folders. Files of questions count as their passages.')],
+    docs: Annotated[list[Path], typer.Argument(help='Documents: files and folders. Files of questions count as their passages.', callback=_there)],
     out: Annotated[Path, typer.Option(help='Folder for the set.')] = Path('generated'),
     chat_model: Annotated[Optional[str], typer.Option(
         help="A chat model of the service at OPENAI_BASE_URL; 'template': simple questions by rule, without a service. By default CHAT_MODEL.")] = None,
     n: Annotated[int, typer.Option('-n', help='Questions for each chunk.')] = 2,
     chunk_size: Annotated[int, typer.Option(help='Chunk size in characters.')] = 1000,
     chunk_overlap: Annotated[int, typer.Option(help='Overlap of chunks in characters.')] = 200,
-    prompt: Annotated[Optional[Path], typer.Option(help='A file with an own prompt; {n}, {language} and {wishes} are filled in.')] = None,
+    prompt: Annotated[Optional[Path], typer.Option(help='A file with an own prompt; {n}, {language} and {wishes} are filled in.', callback=_there)] = None,
     language: Annotated[Literal['ko', 'en'], typer.Option(help='Of the questions: ko or en.', **_words)] = 'ko',
     same_corpus: Annotated[bool, typer.Option('--same-corpus', help='Train and validation share documents; only questions are held out.')] = False,
-    tests: Annotated[Optional[list[Path]], typer.Option(help='Questions of an exam, any QA file or retrieval set: nothing near them is kept. Repeatable.')] = None,
+    tests: Annotated[Optional[list[Path]], typer.Option(
+        help='Questions of an exam, any QA file or retrieval set: nothing near them is kept. Repeatable.', callback=_there)] = None,
     model: Annotated[Optional[str], typer.Option(help="The base that will be trained, for the dense half of the round trip; BM25 alone by default.")] = None,
     k: Annotated[int, typer.Option('-k', help='The search has to find the passage again among so many.')] = 10,
     seed: Annotated[int, typer.Option(help='Of rules, split and sample.')] = 42,
@@ -262,7 +269,7 @@ def generate(
     max_cost: Annotated[Optional[float], typer.Option(help='Dollars; stops before more is spent, and goes on there the next time.')] = None,
     dry_run: Annotated[bool, typer.Option('--dry-run', help='Say what would be asked and what it would cost, and stop.')] = False,
     review: Annotated[Optional[Path], typer.Option(help='CSV file to write: a sample to approve or reject.')] = None,
-    reviewed: Annotated[Optional[Path], typer.Option(help='That file, filled in: what was rejected is left out.')] = None,
+    reviewed: Annotated[Optional[Path], typer.Option(help='That file, filled in: what was rejected is left out.', callback=_there)] = None,
     as_json: _Json = False,
 ):
     "Questions for documents that have none, as a set to train on. Example: korembed generate docs/ --out generated --dry-run"
@@ -437,7 +444,8 @@ def tensorboard(
     except KeyboardInterrupt: pass
 
 # %% ../nbs/12_cli.ipynb #7986864f
-_Docs = Annotated[Optional[list[Path]], typer.Argument(help='Files and folders: text, Markdown, HTML, PDF, DOCX, HWPX, TEI, scraped JSON, files of questions.')]
+_Docs = Annotated[Optional[list[Path]], typer.Argument(
+    help='Files and folders: text, Markdown, HTML, PDF, DOCX, HWPX, TEI, scraped JSON, files of questions.', callback=_there)]
 _Db = Annotated[str, typer.Option(help='Folder of the Chroma database.')]
 _Chroma = Annotated[Optional[str], typer.Option(help='http://host:port of a Chroma server, in the place of --db-path.')]
 
@@ -455,11 +463,12 @@ def index(
         help='auto: a file is what its content shows; korquad: the passages of files of questions.', **_words)] = 'auto',
     chunk_size: _Size = 512, chunk_overlap: _Overlap = 50,
     max_chunks: Annotated[Optional[int], typer.Option(help='Only the first so many chunks.')] = None,
-    metadata: Annotated[Optional[Path], typer.Option(help='Table with a column source (the document) and others to search by.')] = None,
+    metadata: Annotated[Optional[Path], typer.Option(help='Table with a column source (the document) and others to search by.', callback=_there)] = None,
     hnsw: Annotated[Optional[str], typer.Option(help='ef_search=N at any time; max_neighbors=N,ef_construction=N with --rebuild.')] = None,
     rebuild: Annotated[bool, typer.Option('--rebuild', help='Make the collection anew, beside the old one until it is whole.')] = False,
     title_in_text: _Titles = None, prompts: _Prompts = None, device: _Device = None,
-    tune_hybrid: Annotated[Optional[Path], typer.Option(help='Labelled questions: choose the weight of the hybrid on them and keep it.')] = None,
+    tune_hybrid: Annotated[Optional[Path], typer.Option(
+        help='Labelled questions: choose the weight of the hybrid on them and keep it.', callback=_there)] = None,
     check: Annotated[bool, typer.Option('--check', help='Hold the collection against its note and against exact search.')] = False,
     export: Annotated[Optional[Path], typer.Option(help='Also write the vectors: a file that ends in .parquet.')] = None,
     as_json: _Json = False,
@@ -544,7 +553,7 @@ def _collection(db: str) -> str:
 @app.command()
 def search(
     query: Annotated[Optional[str], typer.Argument(help='The question.')] = None,
-    queries: Annotated[Optional[Path], typer.Option(help='A file with a question on each line; - for standard input.')] = None,
+    queries: Annotated[Optional[Path], typer.Option(help='A file with a question on each line; - for standard input.', callback=_there)] = None,
     model: Annotated[Optional[str], typer.Option(help='The model that made the collection; by default the one that the collection names.')] = None,
     collection: Annotated[Optional[str], typer.Option(help='Name of the collection; by default finetuned_embeddings, or the only one there is.')] = None,
     db_path: _Db = './chroma_db', chroma: _Chroma = None,
@@ -573,7 +582,8 @@ def search(
 @app.command()
 def ui(
     db_path: _Db = './chroma_db', chroma: _Chroma = None,
-    report: Annotated[Optional[Path], typer.Option(help='evaluation_results.json or its folder; by default the one beside the database.')] = None,
+    report: Annotated[Optional[Path], typer.Option(
+        help='evaluation_results.json or its folder; by default the one beside the database.', callback=_there)] = None,
     top_k: Annotated[int, typer.Option(help='Hits to show.')] = 5,
     judge: Annotated[Optional[str], typer.Option(
         help="openai, a model of the service, local:MODEL or lexical; openai by default if there is a key, else lexical.")] = None,
@@ -597,15 +607,15 @@ def ui(
 # %% ../nbs/12_cli.ipynb #123b4554
 @app.command()
 def evaluate(
-    data: Annotated[Path, typer.Option(help='A QA file or a retrieval set.')],
+    data: Annotated[Path, typer.Option(help='A QA file or a retrieval set.', callback=_there)],
     model: Annotated[list[str], typer.Option(help='Once for each model, the base first.')],
     with_: Annotated[str, typer.Option('--with', help='Systems beside the models, comma between: bm25, hybrid, rrf.')] = 'bm25,hybrid',
     hybrid_weight: Annotated[Optional[float], typer.Option(help='Of the model in the hybrid, 0 to 1; by default chosen for each question on other articles.')] = None,
     unit: _Unit = 'passage',
     chunk_size: Annotated[int, typer.Option(help='Characters, for chunks.')] = 512,
     chunk_overlap: _Overlap = 50,
-    documents: Annotated[Optional[list[Path]], typer.Option(help='Whole documents to cut instead of the passages.')] = None,
-    guard_data: Annotated[Optional[Path], typer.Option(help='An unrelated set: what was lost there?')] = None,
+    documents: Annotated[Optional[list[Path]], typer.Option(help='Whole documents to cut instead of the passages.', callback=_there)] = None,
+    guard_data: Annotated[Optional[Path], typer.Option(help='An unrelated set: what was lost there?', callback=_there)] = None,
     judge: Annotated[Optional[str], typer.Option(help='Ask a third model, too: lexical, openai, an OpenAI model, local:MODEL.')] = None,
     top_k: Annotated[int, typer.Option(help='Documents that a hit counts among, and that the judge sees.')] = 5,
     cluster: Annotated[Literal['passage', 'article'], typer.Option(help='passage or article: questions on one are one witness.', **_words)] = 'passage',
@@ -682,7 +692,7 @@ def _read_documents(paths: Optional[list[Path]]) -> Optional[dict]:
 @app.command('judge')
 def judge_command(
     queries: Annotated[Optional[Path], typer.Option(
-        help='A file with a question on each line; - for standard input; those of --data by default.')] = None,
+        help='A file with a question on each line; - for standard input; those of --data by default.', callback=_there)] = None,
     judge: Annotated[Optional[str], typer.Option(
         help="openai, a model of the service, local:MODEL or lexical; openai by default if there is a key, else lexical.")] = None,
     top_k: Annotated[int, typer.Option(help='Hits the judge sees of each side.')] = 5,
@@ -691,7 +701,7 @@ def judge_command(
     model: Annotated[Optional[list[str]], typer.Option(
         help='Twice, the base first: these search the passages of --data, in the place of collections.')] = None,
     db_path: _Db = './chroma_db', chroma: _Chroma = None,
-    data: Annotated[Optional[Path], typer.Option(help="Labelled questions, for the judge's own exam.")] = None,
+    data: Annotated[Optional[Path], typer.Option(help="Labelled questions, for the judge's own exam.", callback=_there)] = None,
     dry_run: Annotated[bool, typer.Option('--dry-run', help='Say what the judge would cost, and stop.')] = False,
     max_cost: Annotated[Optional[float], typer.Option(help='Dollars; stops before more is spent.')] = None,
     device: _Device = None, as_json: _Json = False,
@@ -777,8 +787,8 @@ def report_command(
 @app.command('scale')
 def scale_command(
     run: Annotated[str, typer.Argument(help="A run, a model saved with its adapter, or 'latest'.")],
-    data: Annotated[Optional[Path], typer.Option(help='A QA file or a retrieval set on what it was tuned for.')] = None,
-    guard_data: Annotated[Optional[Path], typer.Option(help='The same on something else: what is lost there?')] = None,
+    data: Annotated[Optional[Path], typer.Option(help='A QA file or a retrieval set on what it was tuned for.', callback=_there)] = None,
+    guard_data: Annotated[Optional[Path], typer.Option(help='The same on something else: what is lost there?', callback=_there)] = None,
     scales: Annotated[str, typer.Option(help='Strengths to try, comma between; 0: the base, 1: as trained.')] = '0,.25,.5,.75,1',
     at: Annotated[Optional[float], typer.Option(help='Write the model at this strength, into --out.')] = None,
     out: Annotated[Optional[Path], typer.Option(help='Folder for the model.')] = None,

@@ -1,5 +1,5 @@
 "The command line as a user meets it: results on stdout, one plain line on stderr when the input is wrong, nothing half-written."
-import contextlib, io, json, logging, os
+import contextlib, io, json, logging, os, subprocess, sys
 from typing import NamedTuple
 import numpy as np, pytest
 from korembed.cli import main
@@ -138,6 +138,22 @@ def test_bad_data(tmp_path, command, content, says):
     at = len(words) if words[-1] == '--data' else 2 if words[0] == 'data' else 1
     refused(*words[:at], 'bad.json', *words[at:], cwd=tmp_path, names=says)
     assert [p.name for p in tmp_path.iterdir()] in ([], ['bad.json'])   # nothing half-written
+
+NOT_THERE = """train none | train --model offline none | mine none | eda none | data describe none | data prepare none | data convert none --to csv --out c.csv
+index none | index . none | index --tune-hybrid none | index . --metadata none | search --queries none | run none
+generate none | generate . --tests none | generate . --prompt none | generate . --reviewed none
+evaluate --model offline --data none | evaluate --model offline --data . --guard-data none | evaluate --model offline --data . --documents none
+judge --queries none | judge --data none | scale latest --data none | scale latest --data . --guard-data none | ui --report none"""
+
+def test_what_is_not_there_is_said_before_anything_is_loaded(tmp_path):
+    lines = [line.split() for line in NOT_THERE.replace('\n', ' | ').split(' | ')]
+    asked = f"import sys\nfrom korembed.cli import main\nfor line in {lines!r}:\n    try: main(line)\n    except SystemExit as e: print(e.code, *line)\n" \
+            "print(sorted({'torch', 'chromadb', 'gradio', 'matplotlib', 'transformers'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, '-c', asked], cwd=tmp_path, capture_output=True, text=True, encoding='utf-8')
+    assert done.stdout.splitlines() == [*(' '.join(['2', *line]) for line in lines), '[]'], done.stdout + done.stderr
+    said = done.stderr.splitlines()
+    assert len(said) == len(lines) and all(line.startswith('korembed: none: no ') for line in said), said
+    assert not list(tmp_path.iterdir())
 
 @pytest.mark.parametrize('model,says', [('nobody/nothing', ['nobody/nothing', '--model offline']), ('./nowhere', ['nowhere', 'no model']),
                                         ('empty', ['empty', 'no model']), ('torn', ['torn', 'not a model'])])

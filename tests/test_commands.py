@@ -104,6 +104,7 @@ def parsed(line: str) -> tuple[str, dict]:
     "Name of a command of this project and its values, as typer reads them."
     words, command, name = shlex.split(line, comments=True)[1:], typer.main.get_command(app), []
     while words and words[0] in getattr(command, 'commands', {}): command, name = command.commands[words[0]], [*name, words.pop(0)]
+    for p in command.params: p.callback = None   # what is not there yet is not to be refused
     context = command.make_context(' '.join(['korembed', *name]), words)
     return ' '.join(name), {k: v for k, v in context.params.items() if v is not None}
 
