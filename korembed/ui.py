@@ -325,8 +325,19 @@ def _could_see(c: dict) -> list[str]:
     "How large a difference would have had to be, where none was seen."
     if c['verdict'] != 'cannot tell' or 'smallest' not in c: return []
     if not c['win'] + c['loss']: return ['점수가 바뀐 질문이 하나도 없습니다.']
-    if c['smallest'] is None: return ['문단이 너무 적어 어떤 차이도 확인할 수 없습니다. 다른 문단에 대한 질문을 더하세요.']
+    apart = c['interval'] and not c['interval'][0] <= 0 <= c['interval'][1]   # as it can be beside a test that is stricter
+    if c['smallest'] is None:
+        beside = '구간에 0이 없지만 믿을 수 없습니다. ' if apart else ''
+        return [f'{beside}문단이 너무 적어 어떤 차이도 확인할 수 없습니다. 다른 문단에 대한 질문을 더하세요.']
+    if apart:
+        why = '문단이 적어 믿을 수 없습니다' if c['p'] >= .05 else '이 비교 하나만 본 것입니다'
+        return [f"구간에 0이 없지만 {why}. 판정은 모든 비교를 감안한 검정으로 하며, p가 {c.get('p_holm', c['p']):.3f}으로 0.05보다 작지 않습니다."]
     return [f"이런 질문으로는 (이 비교 하나만 볼 때) 실제 차이가 {c['smallest']:.3f}이면 100번 중 80번 알아낼 수 있고, 그보다 작으면 더 자주 놓칩니다."]
+
+def _easy(result: dict) -> list[str]:
+    "A word before scores that nobody can fail to reach."
+    if (n := result.get('n_corpus', 5)) >= 5: return []
+    return ['문단이 하나뿐이면 누구나 찾으므로 아무것도 재지 못합니다.'] if n == 1 else [f'찾을 문단이 {n}개뿐이라 점수에 거의 뜻이 없습니다.']
 
 def _change(result: dict) -> str:
     r, c = result['results'], result['comparison']['tuned']
@@ -342,7 +353,7 @@ def verdict(
     c, sizes = result['comparison'].get('tuned'), f"문단 {result['n_groups']}개에 대한 질문 {result['n_queries']}개"
     if c: said = [f"{say(c['verdict'])}: {_change(result)}, {sizes}.", *_could_see(c)]
     else: said = [f"모델이 하나뿐이라 비교할 것이 없습니다: NDCG@10 {result['results']['base'][PRIMARY]:.3f}, {sizes}."]
-    return ' '.join(said + _beside_bm25(result))
+    return ' '.join(_easy(result) + said + _beside_bm25(result))
 
 # %% ../nbs/05a_ui.ipynb #358c357b
 SHOWN_SYSTEMS = 'base tuned bm25 hybrid hybrid_base rrf rrf_base'.split()   # further models go by their names
