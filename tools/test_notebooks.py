@@ -1,5 +1,5 @@
 "Run every notebook in nbs/ and nbs/guides/ as a test, two at a time, and end with a line that says how many passed."
-import io, multiprocessing, os, sys, time
+import io, multiprocessing, os, sys, tempfile, time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -15,9 +15,10 @@ def run(path: Path) -> tuple[Path, float, str]:
     from nbdev.config import get_config
     from nbdev.test import test_nb
     said = io.StringIO()
-    with redirect_stdout(said), redirect_stderr(said):
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, redirect_stdout(said), redirect_stderr(said):
+        os.environ['TMPDIR'] = tempfile.tempdir = folder   # the pages write some 3 GB of models and indices, which nobody else would delete
         passed, seconds = test_nb(path, skip_flags=get_config().tst_flags.split(), basepath=root)
-    get_reusable_executor().shutdown()   # a process of a pool waits for its children, and these idle for minutes
+        get_reusable_executor().shutdown()   # a process of a pool waits for its children, and these idle for minutes
     return path, seconds, '' if passed else said.getvalue()
 
 if __name__ == '__main__':
