@@ -22,7 +22,7 @@ from .retrieval import compare
 from .store import open_collection, write_note
 from .text import InputError, write_json
 from .config import TrainingConfig
-from .training import train
+from .training import passed_on, train
 
 # %% ../nbs/10_pipeline.ipynb #0bcffb90
 # short passages, so that the whole walk stays within minutes on two cores
@@ -124,7 +124,7 @@ def training_info(
     "The training in short."
     keep = ('base config setting data held_out_articles train_examples eval_examples cut lora metrics seconds '
             'pairs_per_second made_with')
-    return {k: made[k] for k in keep.split()}
+    return {k: made[k] for k in keep.split()} | dict(config=passed_on(made['config']))
 
 def move_model(
     out: Path,  # a submission with a finished training in `run`
