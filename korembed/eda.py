@@ -270,7 +270,7 @@ def _bars(ax: Axes, counts: pd.Series, notes: list[str], title: str, xlabel: str
 
 def _grid(rows: int, columns: int) -> tuple[Figure, list[Axes]]:
     korean_font()
-    fig = Figure(figsize=(4 * columns, 3.1 * rows), dpi=70, layout='constrained')
+    fig = Figure(figsize=(4 * columns, 3.1 * rows), dpi=100, layout='constrained')
     axes = list(fig.subplots(rows, columns, squeeze=False).flat)
     for ax in axes: ax.spines[['top', 'right']].set_visible(False)
     return fig, axes
@@ -329,14 +329,14 @@ def plot_batches(
     crowd = questions_per_passage(qa)
     many = crowd['passages'][crowd.index > 10].sum()
     counts = pd.concat([crowd['passages'][crowd.index <= 10], pd.Series({'11+': many} if many else {}, dtype=int)])
-    _bars(axes[0], counts, [f'{n / crowd["passages"].sum():.0%}' for n in counts], '문단 하나의 질문 수', '문단 수')
+    _bars(axes[0], counts, [f'{n / crowd["passages"].sum():.0%}' for n in counts], '문단별 질문 수', '문단 수')
     sizes = [2**i for i in range(2, 10) if 2**i <= len(qa)] or [len(qa)]
     rates = collisions(qa, sizes)['rate']
     axes[1].plot([str(b) for b in sizes], rates, marker='o', color=_blue)
     axes[1].set(title='같은 문단의 질문을 만날 확률', xlabel='배치 크기', ylabel='질문의 비율', ylim=(0, max(.05, rates.max() * 1.1)))
     axes[1].yaxis.set_major_formatter(PercentFormatter(1))
     kinds = duplicates(qa)['kind']
-    twice = pd.Series({'두 번 나온 질문': (kinds == 'question').sum(), '제목이 둘인 문단': (kinds == 'passage').sum()})
+    twice = pd.Series({'두 번 나온 질문': (kinds == 'question').sum(), '제목이 둘 이상인 문단': (kinds == 'passage').sum()})
     _bars(axes[2], twice, [str(n) for n in twice], '중복', '건수')
     return fig
 

@@ -198,12 +198,15 @@ def _bars(ax, result: dict) -> None:
     ax.set(ylim=(0, 1.08), ylabel=f'{_shown[PRIMARY]}, 95 % 구간은 base와의 차이', title=f"시스템별 {_shown[PRIMARY]}")
     ax.tick_params(axis='x', rotation=20)
 
+_STROKES = (':', '-', '-', '--', (0, (1, 2)))   # of lines that lie on one another, each is seen
+
 def _by_k(ax, result: dict) -> None:
     name, names = PRIMARY.split('@')[0], _systems(result)
     ks = sorted(int(k.split('@')[1]) for k in result['results'][names[0]] if k.startswith(f'{name}@'))
     for i, s in enumerate(names):
-        ax.plot(ks, [result['results'][s][f'{name}@{k}'] for k in ks], marker='o', ms=4, color=f'C{i % 10}', ls=':' if s == 'base' else '-', label=f' {s}')
-    ax.set(xlabel='k', ylabel=f'{name.upper()}@k', title='k에 따른 값', xticks=ks, ylim=(0, 1.08))
+        ax.plot(ks, [result['results'][s][f'{name}@{k}'] for k in ks], marker='o', ms=4, lw=2,
+                color=f'C{i % 10}', ls=_STROKES[i] if i < 5 else '-.', label=f' {s}')
+    ax.set(xlabel='k', ylabel=f'{name.upper()}@k', title=f'k별 {name.upper()}', xticks=ks, ylim=(0, 1.08))
     for text in ax.legend(edgecolor='none').get_texts(): text.set_parse_math(False)
 
 def _per_question(ax, result: dict) -> None:
@@ -236,7 +239,7 @@ def plot_loss(
     fig = Figure(figsize=(5, 3.2), layout='constrained')
     ax = fig.subplots()
     ax.plot(*zip(*training['loss']), marker='.', color='#2f6f9f')
-    ax.set(xlabel='학습 단계', ylabel='InfoNCE 손실', title='학습 손실', ylim=(0, None))
+    ax.set(xlabel='스텝', ylabel='InfoNCE 손실', title='학습 손실', ylim=(0, None))
     return fig
 
 # %% ../nbs/06c_report.ipynb #22d98c5d

@@ -53,7 +53,7 @@ hybrid_base | 하이브리드 (BM25 + 원래) | Hybrid (BM25 + base)
 rrf | 순위 합 (BM25 + 튜닝) | Ranks added (BM25 + tuned)
 rrf_base | 순위 합 (BM25 + 원래) | Ranks added (BM25 + base)
 by_rank | 순위를 더함 (RRF) | adds ranks (RRF)
-by_score | 점수를 더함, 모델 몫 {weight:.2f} | adds scores, the model's share {weight:.2f}
+by_score | 점수를 더함, 모델 비중 {weight:.2f} | adds scores, the model's share {weight:.2f}
 base_collection | 원래 모델의 컬렉션 | Collection of the base
 tuned_collection | 튜닝한 모델의 컬렉션 | Collection of the tuned model
 judged | 심판의 점수도 보기 | Ask the judge, too
@@ -389,9 +389,9 @@ def _unseen(result: dict, language: str) -> str:
 def _mixed(made: dict | None) -> str:
     "How a hybrid was made."
     if not made: return '순위를 더함 (RRF)'   # results of earlier versions say nothing: they added ranks
-    if made['method'] == 'rrf': return '순위를 더함 (RRF): 모든 질문이 한 문단에 대한 것이어서 몫을 고를 수 없음'
+    if made['method'] == 'rrf': return '순위를 더함 (RRF): 모든 질문이 한 문단에 대한 것이어서 비중을 고를 수 없음'
     low, high = min(made['weights']), max(made['weights'])
-    share = f"점수를 더함, 모델 몫 {made['mean']:.2f}" + (f' ({low:.2f} ~ {high:.2f})' if low < high else '')
+    share = f"점수를 더함, 모델 비중 {made['mean']:.2f}" + (f' ({low:.2f} ~ {high:.2f})' if low < high else '')
     if made['method'] == 'blend': return f'{share}, 정해 준 값'
     return f"{share}, {dict(article='다른 글', passage='다른 문단').get(made['across'], '다른 문단')}의 질문으로 고름"
 
