@@ -58,6 +58,10 @@ def _there(named: Path | list[Path] | None) -> Path | list[Path] | None:
         if path and str(path) != '-' and not path.exists(): raise InputError(f'{path}: no such file or folder; check the path')
     return named
 
+def _parquet(path: Path | None) -> Path | None:
+    if path and path.suffix != '.parquet': raise InputError(f'{path}: name a file that ends in .parquet')
+    return path
+
 def _show(result: object, as_json: bool, text: str = '') -> None:
     "One JSON object, or the text."
     sys.stdout.write((json.dumps(result, ensure_ascii=False, indent=2, default=str) if as_json else text) + '\n')
@@ -470,7 +474,7 @@ def index(
     tune_hybrid: Annotated[Optional[Path], typer.Option(
         help='Labelled questions: choose the weight of the hybrid on them and keep it.', callback=_there)] = None,
     check: Annotated[bool, typer.Option('--check', help='Hold the collection against its note and against exact search.')] = False,
-    export: Annotated[Optional[Path], typer.Option(help='Also write the vectors: a file that ends in .parquet.')] = None,
+    export: Annotated[Optional[Path], typer.Option(help='Also write the vectors: a file that ends in .parquet.', callback=_parquet)] = None,
     as_json: _Json = False,
 ):
     "Fill a collection, check it, write it out. Example: korembed index docs/ --model latest --collection finetuned_embeddings"
@@ -626,6 +630,7 @@ def evaluate(
     title_in_text: _Titles = None, format: _Format = None, columns: _Columns = None, as_json: _Json = False,
 ):
     "Score systems on labelled questions. Example: korembed evaluate --model offline --model latest --data dev.json"
+    if out and out.exists() and not out.is_dir(): raise InputError(f'--out {out}: is a file; name a folder')
     _quiet()
     from korembed.evaluation import evaluate as run
     from korembed.report import write_report
@@ -814,7 +819,7 @@ def scale_command(
     _show(swept, as_json, '\n'.join([f"{swept['metric']}; {head}", *rows]))
 
 # %% ../nbs/12_cli.ipynb #512055d9
-_disk = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.EFBIG, errno.EISDIR, errno.ENOTDIR}
+_disk = {errno.ENOSPC, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.EFBIG, errno.EISDIR, errno.ENOTDIR}
 
 def exit_code(
     error: BaseException,  # what went wrong

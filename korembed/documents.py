@@ -139,13 +139,23 @@ def read_document(
 # %% ../nbs/01e_documents.ipynb #10188708
 def _files(paths: str | Path | list[str | Path]) -> Iterator[tuple[Path, str, bool]]:
     "Each file, what it is called, and whether it was found in a folder."
+    met: set[Path] = set()
+    def once(path: Path) -> bool:
+        if again := path.resolve() in met: logger.warning('left out: %s: read already', path)
+        met.add(path.resolve())
+        return not again
     for path in map(Path, [paths] if isinstance(paths, (str, Path)) else paths):
         if not path.exists(): raise InputError(f'{path}: no such file or folder; check the path')
-        if path.is_file(): yield path, path.name, False; continue
-        files = sorted(p for p in path.rglob('*') if p.is_file() and not any(part.startswith('.') for part in p.relative_to(path).parts))
+        if path.is_file():
+            if once(path): yield path, path.name, False
+            continue
+        inside = sorted(p for p in path.rglob('*') if not any(part.startswith('.') for part in p.relative_to(path).parts))
+        for p in inside:
+            if p.is_symlink() and not p.exists(): logger.warning('left out: %s: a link to nothing', p)
+        files = [p for p in inside if p.is_file()]
         times = Counter(p.name for p in files)
         # two files of one name in two folders are two documents
-        for p in files: yield p, p.name if times[p.name] == 1 else p.relative_to(path).as_posix(), True
+        yield from ((p, p.name if times[p.name] == 1 else p.relative_to(path).as_posix(), True) for p in files if once(p))
 
 _texts = ('.txt', '.md', '.markdown', '.html', '.htm', '')   # a file so called may begin with a bracket, as many a notice does, and be no JSON
 
@@ -187,4 +197,5 @@ def read_documents(
     return dict(each_document(paths, other))
 
 def _texts_of(path: Path, label: str, other: Callable | None) -> dict[str, str]:
-    return other(path) if other and _is_data(path) else {label: read_document(path)}
+    try: return other(path) if other and _is_data(path) else {label: read_document(path)}
+    except PermissionError: raise InputError(f'{path}: may not be read; change its rights') from None

@@ -217,6 +217,11 @@ def _judged(exam: RetrievalSet, runs: dict, who: tuple, top_k: int) -> dict:
     return judge_hits(hits('base'), hits('tuned'), who, exam.queries, exam.groups) | dict(exam=examine_judge(exam, runs, who, top_k=top_k))
 
 # %% ../nbs/06_evaluation.ipynb #eec42ccd
+def _check_guard(guard: RetrievalSet, exam: RetrievalSet, name: str | Path) -> None:
+    "A guard about the same would be no guard. Raises InputError."
+    if same := {*guard.queries.values()} & {*exam.queries.values()}:
+        raise InputError(f'{name}: {len(same)} of its questions stand in the exam, too; a guard has to be about something else')
+
 def evaluate(
     models: list[str] | dict[str, Embedder],  # base first, then tuned: 'offline', folders or hub names; or these names -> what is loaded already
     data: str | Path,  # a QA file or a retrieval set
@@ -248,6 +253,8 @@ def evaluate(
     if about['taken_out']: logger.info('%d %s taken out because a model was trained on them; %d questions of %s left', about['taken_out'],
                                        ('article' if about['held_out_articles'] else 'question') + 's' * (about['taken_out'] > 1), len(exam.queries), ', '.join(about['held_out_articles'] or ['the set']))
     guarded = load_exam(guard_data, list(models)) if guard_data else None   # before the models: what cannot be read is refused at once
+    if guarded: _check_guard(guarded[0], exam, guard_data)
+    if len({*map(str, models)}) < len(models): logger.warning('a model is named twice: it is compared with itself')
     names, loaded = system_names(list(models)), models if isinstance(models, dict) else {}
     embedders = {n: loaded.get(m) or Embedder(m, prompts, device) for n, m in names.items()}
     found, runs, scores = _examine(Path(data).name, exam, about, embedders, with_, weight, cluster, top_k, seed)
@@ -270,6 +277,7 @@ def sweep_scale(
 ) -> dict:  # metric, n_queries {'data', 'guard'}, rows: [{'scale', 'data', 'guard'}, ...]
     "What does a tuned model score at each strength of its adapter? Raises InputError."
     exams = dict(data=load_exam(data, [model], **exam)[0]) | (dict(guard=load_exam(guard, [model])[0]) if guard else {})
+    if guard: _check_guard(exams['guard'], exams['data'], guard)
     def scores(embed: Embedder) -> dict[str, float]:
         found = {k: score_runs(e, run_systems(e, dict(tuned=embed), ())[0])['tuned'] for k, e in exams.items()}
         return {k: round(float(f[PRIMARY].mean()), 6) for k, f in found.items()}

@@ -10,8 +10,9 @@ __all__ = ['NAMES', 'SCORED', 'FORMATS', 'place_answer', 'reject', 'make_row', '
 # %% ../nbs/01g_formats.ipynb #93043ba2
 import csv, io, json, logging, mmap, re, zipfile
 from collections import Counter
+from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Callable, Iterator, NamedTuple, TypedDict
+from typing import Any, Callable, Iterable, Iterator, NamedTuple, TypedDict
 import msgspec, xxhash
 from .text import OFFICE, InputError, decode, hash_text, html_to_text, nfc, read_text, without_halves
 
@@ -157,12 +158,23 @@ def _loads(data: bytes | memoryview | str) -> Any:
     try: return msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError): return json.loads(data if isinstance(data, str) else decode(bytes(data), 'line'))
 
+def _rows_of(records: Iterable[tuple[str, Any]], name: str, columns: dict | None) -> Iterator[dict]:
+    "Rows of records, place and content. Raises InputError where none has a name that was given."
+    unmet = {v.strip().lower(): v for v in (columns or {}).values()}
+    for where, record in records:
+        if unmet and isinstance(record, dict): unmet = {k: v for k, v in unmet.items() if k not in {str(r).strip().lower() for r in record}}
+        yield from record_rows(record, where, name, columns)
+    if unmet: raise InputError(f'{name}: --columns: {", ".join(unmet.values())}: nothing there is called so; look at its names again')
+
 def _line_rows(data: bytes, name: str, columns: dict | None) -> Iterator[dict]:
-    for n, line in enumerate(data.split(b'\n'), 1):
-        if not line.strip(): continue
-        try: record = _loads(line)
-        except (ValueError, RecursionError): yield reject('line is not JSON', f'{name}: line {n}'); continue
-        yield from record_rows(record, f'{name}: line {n}', name, columns)
+    torn: list[dict] = []
+    def records():
+        for n, line in enumerate(data.split(b'\n'), 1):
+            if not line.strip(): continue
+            try: yield f'{name}: line {n}', _loads(line)
+            except (ValueError, RecursionError): torn.append(reject('line is not JSON', f'{name}: line {n}'))
+    for row in _rows_of(records(), name, columns): yield from (*torn, row); torn.clear()
+    yield from torn
 
 # %% ../nbs/01g_formats.ipynb #b811c206
 def table_records(
@@ -203,16 +215,15 @@ def _check_columns(header: list[str], name: str, columns: dict | None) -> None:
 def _table_rows(data: bytes, name: str, columns: dict | None) -> Iterator[dict]:
     header, records = table_records(decode(data, name))
     _check_columns(header, name, columns)
-    for n, r in enumerate(records, 2): yield from record_rows(r, f'{name}: row {n}', name, columns)
+    yield from _rows_of(((f'{name}: row {n}', r) for n, r in enumerate(records, 2)), name, columns)
 
 def _parquet_rows(data: bytes, name: str, columns: dict | None) -> Iterator[dict]:
     import pyarrow as pa, pyarrow.parquet as pq
     try: table = pq.ParquetFile(pa.BufferReader(data))
     except (pa.ArrowException, OSError) as e: raise InputError(f'{name}: not a readable Parquet file ({str(e)[:80]}); make it again') from None
     _check_columns(table.schema_arrow.names, name, columns)
-    n = 0
-    for batch in table.iter_batches(1000):
-        for n, r in enumerate(batch.to_pylist(), n + 1): yield from record_rows(r, f'{name}: row {n}', name, columns)
+    every = chain.from_iterable(batch.to_pylist() for batch in table.iter_batches(1000))
+    yield from _rows_of(((f'{name}: row {n}', r) for n, r in enumerate(every, 1)), name, columns)
 
 # %% ../nbs/01g_formats.ipynb #54f42610
 class _File(TypedDict):
@@ -260,7 +271,7 @@ def _json_kind(obj: Any) -> str:
 def _object_rows(obj: Any, name: str, columns: dict | None) -> Iterator[dict]:
     if (kind := _json_kind(obj)) == 'llamaindex': yield from set_rows(obj, name)
     elif kind == 'qa-json':
-        for n, r in enumerate(obj if isinstance(obj, list) else [obj], 1): yield from record_rows(r, f'{name}: entry {n}', name, columns)
+        yield from _rows_of(((f'{name}: entry {n}', r) for n, r in enumerate(obj if isinstance(obj, list) else [obj], 1)), name, columns)
     elif kind == 'scrape':
         raise InputError(f'{name}: a tree of pages without questions; index it, or have questions written for it')
     else: raise InputError(f'{name}: JSON, but no questions were found in it (KorQuAD has a list "data" of articles); see '

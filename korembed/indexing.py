@@ -242,14 +242,21 @@ def _where_from(embedder: Embedder) -> tuple[str, str]:
     return str(Path(embedder.name).absolute() if Path(embedder.name).is_dir() else embedder.name), str(embedder.name)
 
 def _first(rows: Iterable[dict], most: int | None) -> Iterator[dict]:
-    "At most so many rows. Raises InputError."
-    if most is not None and most < 1: raise InputError(f'max_chunks={most}: give at least 1')
+    "At most so many rows."
     for i, row in enumerate(rows):
         if i == most: return
         yield row
 
+def _stored(collection: chromadb.Collection, include: list[str], step: int = 5000) -> Iterator[dict]:
+    "All of a collection, part by part."
+    for at in range(0, collection.count(), step): yield collection.get(limit=step, offset=at, include=include)
+
+def _known(collection: chromadb.Collection) -> dict[str, dict]:
+    "Name of a document -> what a collection knows of it."
+    return {m['source']: {k: v for k, v in m.items() if k not in _OURS} for part in _stored(collection, ['metadatas']) for m in part['metadatas'] if m and 'source' in m}
+
 def _put_in(texts: Dataset, tmp: Path, collection: str, db_path: str | Path, embedder: Embedder, about: dict, asked: tuple[int, int],
-            max_chunks: int | None, known: dict, hnsw: dict, rebuild: bool) -> dict:
+            max_chunks: int | None, known: dict | None, hnsw: dict, rebuild: bool) -> dict:
     "Cut, embed and store the texts, and write the note."
     old = None if rebuild else _existing(collection, db_path)
     if old: check_maker(old, about['fingerprint'], about['title_in_text'], about['reads']); write_note(old, {}); _tune(old, hnsw)
@@ -257,11 +264,13 @@ def _put_in(texts: Dataset, tmp: Path, collection: str, db_path: str | Path, emb
     size, over = _sizes(note, asked, embedder, texts, about['title_in_text'])
     cut = (r for d in texts for r in _chunk_rows(d['name'], d['text'], size, over, about['title_in_text']))
     chunks = _on_disk(_first(cut, max_chunks), _CHUNK, tmp/'chunks.arrow')
-    about |= dict(asked=json.dumps(asked), chunk_size=size, chunk_overlap=over, metadata_fingerprint=_name(json.dumps(known, sort_keys=True)))
+    before, told = note.get('metadata_fingerprint'), known is not None or not old
+    if known is None: known = _patiently(db_path, _known, old) if old and before != _name('{}') else {}
+    about |= dict(asked=json.dumps(asked), chunk_size=size, chunk_overlap=over, metadata_fingerprint=_name(json.dumps(known, sort_keys=True)) if told or before is None else before)
     place = new_place(collection, db_path) if rebuild else (chroma_folder(collection, db_path), collection)
     made = old or _born(*place, about | dict(state='unfinished'), hnsw)
     if not rebuild and not on_server(db_path): enter_collection(collection, db_path, collection_folders(db_path).get(collection, '.'))
-    done = _bring_up_to_date(place[0], made, chunks, embedder, known, note.get('metadata_fingerprint') != about['metadata_fingerprint'])
+    done = _bring_up_to_date(place[0], made, chunks, embedder, known, before != about['metadata_fingerprint'])
     sources = {d['name']: hash_text(d['text']) for d in texts}
     write_note(made, about | dict(sources=sources, chunks=done['chunks'], state='whole', contents=_name(*sorted(set(chunks['id'])))))
     if rebuild: swap_in(collection, db_path, place)
@@ -279,12 +288,14 @@ def index(
     rebuild: bool = False,  # make the collection anew, beside the old one until it is whole
     title_in_text: bool | None = None,  # the document's title before each chunk; None: as the model was tuned
     max_chunks: int | None = None,  # only the first so many chunks
-    metadata: dict[str, dict] | None = None,  # name of a document -> what is known of it, as `read_metadata` gives
+    metadata: dict[str, dict] | None = None,  # name of a document -> what is known of it, as `read_metadata` gives; None: what a collection knows stays
     hnsw: dict[str, int] | None = None,  # ef_search (400 by default), ef_construction, max_neighbors (Chroma's by default)
     mode: str = 'auto',  # as in `each_document`
 ) -> dict:  # collection, db_path, model, dimension, documents, chunks, added, deleted, chunk_size, chunk_overlap, title_in_text, cut (share), seconds
     "Let a collection hold the vectors of these documents. Raises InputError."
     _check_hnsw(hnsw or {})
+    if max_chunks is not None and max_chunks < 1: raise InputError(f'max_chunks={max_chunks}: give at least 1')
+    chunk_text('', chunk_size, chunk_overlap)   # sizes that cannot be are refused before a model is loaded
     embedder = as_embedder(model, prompts, device)
     name, folder = _where_from(embedder)
     if title_in_text is None: title_in_text = trained_with_titles(folder)
@@ -295,15 +306,11 @@ def index(
         blank_unused(db_path)
         pairs = docs.items() if isinstance(docs, dict) else each_document(docs, mode)
         texts = _on_disk((dict(name=without_halves(n)[0], text=without_halves(t)[0]) for n, t in pairs), _DOC, Path(tmp)/'texts.arrow')
-        done = _put_in(texts, Path(tmp), collection, db_path, embedder, about, (chunk_size, chunk_overlap), max_chunks, metadata or {}, hnsw or {}, rebuild)
+        done = _put_in(texts, Path(tmp), collection, db_path, embedder, about, (chunk_size, chunk_overlap), max_chunks, metadata, hnsw or {}, rebuild)
         blank_unused(db_path)
     return dict(collection=collection, db_path=str(db_path)) | done | {k: about[k] for k in 'model dimension chunk_size chunk_overlap title_in_text'.split()}
 
 # %% ../nbs/04_indexing.ipynb #91077415
-def _stored(collection: chromadb.Collection, include: list[str], step: int = 5000) -> Iterator[dict]:
-    "All of a collection, part by part."
-    for at in range(0, collection.count(), step): yield collection.get(limit=step, offset=at, include=include)
-
 def _best_scores(collection: chromadb.Collection, asked: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     "The k highest cosines of each query, computed one by one, and the length of every vector."
     best, norms = np.full((len(asked), 0), -np.inf, np.float32), []
@@ -345,12 +352,20 @@ def check_index(
                 recall=round(recall, 4), problems=problems)
 
 # %% ../nbs/04_indexing.ipynb #2c5af516
+def _only_vectors(out: Path) -> None:
+    "Refuse to write over anything but an earlier export. Raises InputError."
+    if out.suffix != '.parquet' or out.is_dir(): raise InputError(f'{out}: name a file that ends in .parquet')
+    try: ours = not out.exists() or 'embedding' in pq.read_schema(out).names
+    except pa.ArrowException: ours = False
+    if not ours: raise InputError(f'{out}: is there already and holds no vectors; choose another file')
+
 def export_vectors(
     collection: str,  # name of the collection
     db_path: str | Path,  # folder of the database, or http://host:port of a Chroma server
     out: str | Path,  # Parquet file to write
 ) -> int:  # rows: id, source, start, end, text, metadata (JSON), embedding (float32)
     "Write a collection for other stores. Raises InputError."
+    _only_vectors(Path(out))
     store = open_collection(collection, db_path)
     dim = read_note(store).get('dimension') or len(store.get(limit=1, include=['embeddings'])['embeddings'][0])
     schema = pa.schema(dict(id=pa.string(), source=pa.string(), start=pa.int64(), end=pa.int64(), text=pa.string(), metadata=pa.string(),

@@ -228,6 +228,12 @@ def _read_mined(path: Path) -> list[dict]:
         raise InputError(f'{path}: needs rows with anchor, positive and negatives; write it with korembed mine')
     return rows
 
+def _only_mined(out: Path) -> None:
+    "Refuse to write over anything else. Raises InputError."
+    if not out.exists(): return
+    try: _read_mined(out)
+    except InputError: raise InputError(f'{out}: is there already and was not written by korembed mine; choose another file') from None
+
 def _from_file(pairs: Dataset, path: Path, corpus: Dataset | None, n: int, counts: dict | None) -> Dataset:
     key = lambda r: (_plain(r['anchor']), _plain(r['positive']))
     rows, known, said, chosen = {key(r): r for r in _read_mined(path)}, set(corpus['text']) if corpus is not None else None, Counter(), []
@@ -386,6 +392,7 @@ def write_mined(
     "Mine hard negatives from the training side, and write them. Raises InputError."
     out = Path(out)
     if out.suffix not in ('.parquet', '.jsonl') or out.is_dir(): raise InputError(f'{out}: name a file that ends in .parquet or .jsonl')
+    _only_mined(out)
     _check(by, n, margin, depth)
     parts = load_parts(data, train_split, seed)
     base = model if isinstance(model, SentenceTransformer) else load_model(model, prompts, device, max_seq_length)

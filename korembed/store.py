@@ -8,7 +8,7 @@ __all__ = ['FORMAT', 'on_server', 'in_plain_words', 'open_client', 'collection_f
            'write_note', 'check_maker', 'writing', 'blank_unused', 'new_place', 'swap_in', 'sweep']
 
 # %% ../nbs/04a_store.ipynb #be52b0d7
-import json, os, re, shutil, sqlite3, struct, tempfile
+import json, os, re, shlex, shutil, sqlite3, struct, tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import lru_cache
@@ -153,7 +153,7 @@ def open_collection(
 ) -> chromadb.Collection:  # whose space is cosine
     "Open a collection that exists. Raises InputError that names those that do."
     if not on_server(db_path) and not any((Path(db_path)/file).exists() for file in ('chroma.sqlite3', _BOOK)):
-        raise InputError(f'{db_path}: no index here; make one with korembed index DOCS --db-path {db_path}')
+        raise InputError(f'{db_path}: no index here; make one with korembed index DOCS --db-path {shlex.quote(str(db_path))}')
     with in_plain_words(place := chroma_folder(name, db_path)):
         try:
             if not on_server(place) and not (Path(place)/'chroma.sqlite3').is_file(): raise NotFoundError

@@ -914,7 +914,7 @@ def open_page(
     "Start the page; it lives as long as this process. Raises InputError."
     if top_k < 1: raise InputError(f'top_k={top_k}: give at least 1')
     user, gr = _credentials(auth), _gradio()
-    if not collection_names(db_path): raise InputError(f'{db_path}: no index here; make one with korembed index DOCS --db-path {db_path}')
+    if not collection_names(db_path): raise InputError(f'{db_path}: no index here; make one with korembed index DOCS --db-path {shlex.quote(str(db_path))}')
     beside = Path(db_path).parent/FILE
     if report is None and not on_server(db_path) and beside.is_file(): report = beside
     elif report is not None: read_results(report)

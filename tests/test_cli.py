@@ -311,3 +311,12 @@ def test_quiet_holds_in_a_training(tmp_path):
     # bars of datasets, which another test may have imported, are not ours to hide here
     assert done.returncode == 0 and not any(w in done.stderr for w in ('held out', 'ndcg@10')), done.stderr
     assert 'held out' in (tmp_path/'run'/'train.log').read_text(encoding='utf-8')
+
+def test_what_is_there_is_not_written_over(trained, tmp_path):
+    (tmp_path/'글.txt').write_text('한강은 서울을 지난다.', encoding='utf-8')
+    own = write(tmp_path/'own.json', json.dumps(NO_ANSWER))
+    refused('evaluate', '--model', 'offline', '--data', SMALL, '--out', own, cwd=tmp_path, names=['own.json', 'is a file'])
+    assert korembed('index', '글.txt', '--model', 'offline', cwd=tmp_path).returncode == 0
+    refused('index', '--export', own, cwd=tmp_path, names=['own.json', '.parquet'])
+    refused('mine', SMALL, '--model', 'offline', '--by', 'bm25', '--out', write(tmp_path/'own.jsonl', '{}'), cwd=tmp_path, names=['own.jsonl', 'not written by korembed mine'])
+    assert (tmp_path/own).read_text(encoding='utf-8') == json.dumps(NO_ANSWER)

@@ -176,3 +176,13 @@ def test_data_among_documents_says_how_much_is_read(tmp_path, caplog):
     for n in range(11): (tmp_path/f'{n}.md').write_text('# 휴가', encoding='utf-8')
     with caplog.at_level(logging.INFO, 'korembed'): read_qa(tmp_path)
     assert '1 of 12 files holds questions; the others were not read' in caplog.text
+
+def test_links_and_what_may_not_be_read(tmp_path, caplog, monkeypatch):
+    (tmp_path/'가.txt').write_text('강은 흐른다.', encoding='utf-8'); (tmp_path/'나.txt').write_text('산은 높다.', encoding='utf-8')
+    (tmp_path/'다.txt').symlink_to(tmp_path/'가.txt'); (tmp_path/'라.txt').symlink_to(tmp_path/'없다.txt')
+    assert list(read_documents(tmp_path)) == ['가.txt', '나.txt']
+    assert '다.txt: read already' in caplog.text and '라.txt: a link to nothing' in caplog.text
+    def closed(path, *a, **kw): raise PermissionError(13, 'Permission denied', str(path))
+    monkeypatch.setattr('korembed.documents.read_document', lambda path: closed(path) if path.name == '나.txt' else '글')
+    assert list(read_documents(tmp_path)) == ['가.txt'] and '나.txt: may not be read; change its rights' in caplog.text
+    with pytest.raises(InputError, match='may not be read'): read_documents(tmp_path/'나.txt')
