@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Found', 'question_row', 'with_particle', 'hangul_share', 'template_questions', 'right_chunks', 'filter_questions',
-           'split_questions', 'write_set', 'write_review', 'read_review']
+           'split_questions', 'write_set', 'check_review', 'write_review', 'read_review']
 
 # %% ../nbs/01j_questions.ipynb #eb2f9aeb
 import csv, io, json, random, re
@@ -634,17 +634,30 @@ def _cell(text: str) -> str:
     text = _one_line(text)[:3000]
     return "'" + text if text[:1] in tuple('=+-@') else text
 
+def check_review(
+    path: str | Path,  # CSV file that is to be written
+) -> None:
+    "Only such a table, without decisions, may be replaced. Raises InputError."
+    path = Path(path)
+    if path.is_dir(): raise InputError(f'{path}: a folder stands there; name a file for --review')
+    if not path.is_file() or not path.stat().st_size: return
+    try: header, records = table_records(read_text(path))
+    except InputError: header, records = [], []   # whatever it is, it is none of ours
+    if tuple(header[:len(_review)]) != _review:
+        raise InputError(f'{path}: is there already, and not from korembed generate; name another file for --review')
+    if any((r['approve'] or '').strip() for r in records):
+        raise InputError(f'{path}: holds decisions; read them with --reviewed, or name another file')
+
 def write_review(
     rows: Sequence[dict],  # question rows
-    path: str | Path,  # CSV file; one with decisions in it is not replaced
+    path: str | Path,  # CSV file, as `check_review` allows it
     n: int = 50,  # at most so many questions
     seed: int = 42,  # of the sample
 ) -> Path:  # the path
     "Write a sample for people to approve or reject. Raises InputError."
     path = Path(path)
     if n < 1: raise InputError(f'n={n}: give at least 1')
-    if path.is_file() and path.stat().st_size and any((r.get('approve') or '').strip() for r in table_records(read_text(path))[1]):
-        raise InputError(f'{path}: holds decisions; read them with --reviewed, or name another file')
+    check_review(path)
     places, text = sorted(random.Random(seed).sample(range(len(rows)), min(n, len(rows)))), io.StringIO()
     table = csv.writer(text, lineterminator='\r\n')
     table.writerow(_review)

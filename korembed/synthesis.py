@@ -21,7 +21,8 @@ from .data import document_title, is_retrieval_set, read_qa, read_retrieval_set
 from .indexing import as_embedder, chunk_documents, each_document
 from .model import Embedder
 from .openai_client import CHAT_MODEL, PRICED, Refused, RemoteChat, in_order, ledger_line, plan_line
-from .questions import filter_questions, question_row, read_review, split_questions, template_questions, write_review, write_set
+from .questions import (check_review, filter_questions, question_row, read_review, split_questions, template_questions, write_review,
+                                write_set)
 from .text import InputError, clean_text, hash_text, read_text
 
 # %% ../nbs/01d_synthesis.ipynb #11441838
@@ -282,6 +283,7 @@ def generate(
 ) -> dict:  # the manifest, or with `dry_run` the plan
     "A training and validation set for documents without questions. Raises InputError."
     _check_wishes(n, k, concurrency, language, out)
+    if review: check_review(review)
     told, exam = read_text(prompt) if prompt else PROMPT, _questions_of(tests)
     by_rule = _is_template(chat_model)
     chat = None if by_rule else RemoteChat(chat_model or CHAT_MODEL, client, max_cost, SCHEMA, _A_QUESTION * n + _MORE)
