@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['Found', 'question_row', 'with_particle', 'hangul_share', 'template_questions', 'right_chunks', 'filter_questions',
-           'split_questions', 'write_set', 'check_review', 'write_review', 'read_review']
+           'split_questions', 'check_set_folder', 'write_set', 'check_review', 'write_review', 'read_decisions',
+           'read_review']
 
 # %% ../nbs/01j_questions.ipynb #eb2f9aeb
 import csv, io, json, random, re
@@ -592,8 +593,11 @@ def _exams(parts: dict[str, list[dict]], chunks: pd.DataFrame, setting: str) -> 
     other = dict(train=of['validation'], validation=of['train'])
     return {k: _exam(v, chunks[~chunks['source'].isin(other[k])]) for k, v in parts.items()}
 
-def _refuse_others(out: Path) -> None:
-    "What bears the names of a set must be one of ours."
+def check_set_folder(
+    out: str | Path,  # folder that a set is to be written into
+) -> None:
+    "What bears the names of a set there must be one of ours. Raises InputError."
+    out = Path(out)
     try: said = json.loads((out/'manifest.json').read_text(encoding='utf-8'))
     except (OSError, ValueError): said = {}
     if isinstance(said, dict) and 'setting' in said and ('parts' in said or 'unfinished' in said): return
@@ -615,7 +619,7 @@ def write_set(
     exams, rows = _exams(parts, chunks, manifest['setting']), {k: [_storable(_qa_row(r, names)) for r in v] for k, v in parts.items()}
     tables = {k: Dataset.from_list([{c: r[c] for c in _columns} for r in v], features=_columns) for k, v in rows.items()}
     about = {k: dict(rows=len(v), documents=len({r['source'] for r in v}), fingerprint=fingerprint(tables[k])) for k, v in rows.items()}
-    _refuse_others(out)
+    check_set_folder(out)
     write_json(out/'manifest.json', dict(unfinished=True, setting=manifest['setting']))
     write_llamaindex_files(exams['train'], exams['validation'], out/'llamaindex')
     for k, v in rows.items():
@@ -667,8 +671,10 @@ def write_review(
 
 _said = (dict.fromkeys(('yes', 'y', '예', '네', *'oｏㅇ○◯〇'), 'yes') | dict.fromkeys(('no', 'n', '아니요', '아니오', *'xｘ×✕✗'), 'no') | {'': 'empty'})
 
-def _decisions(path: str | Path) -> dict[str, str]:
-    "Question id -> yes, no or empty."
+def read_decisions(
+    path: str | Path,  # as `write_review` wrote it, filled in
+) -> dict[str, str]:  # question id -> yes, no or empty
+    "What people decided. Raises InputError."
     header, records = table_records(read_text(path))
     if not {'approve', 'id'} <= set(header): raise InputError(f'{path}: no columns approve and id; give the file that --review wrote')
     said = {}
@@ -683,7 +689,7 @@ def read_review(
     rows: Sequence[dict],  # question rows
 ) -> tuple[list[dict], list[dict], dict]:  # rows kept; rows rejected, with their `reason`; how many yes, no and empty
     "Take out what people rejected. Raises InputError."
-    said = _decisions(path)
+    said = read_decisions(path)
     words = [said.get(r['id']) for r in rows]
     if not any(words): raise InputError(f'{path}: none of its questions is in this set; give the file that was written for it')
     out = [r | dict(reason='rejected by review') for r, w in zip(rows, words) if w == 'no']
