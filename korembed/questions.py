@@ -8,7 +8,7 @@ __all__ = ['Found', 'question_row', 'with_particle', 'hangul_share', 'template_q
            'read_review']
 
 # %% ../nbs/01j_questions.ipynb #eb2f9aeb
-import csv, io, json, random, re
+import csv, io, json, logging, random, re
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Iterator, Sequence
@@ -673,7 +673,7 @@ _said = (dict.fromkeys(('yes', 'y', '예', '네', *'oｏㅇ○◯〇'), 'yes') |
 
 def read_decisions(
     path: str | Path,  # as `write_review` wrote it, filled in
-) -> dict[str, str]:  # question id -> yes, no or empty
+) -> dict[str, tuple[str, set[str]]]:  # question id -> yes, no or empty; the question as it stands there, more than one if copies differ
     "What people decided. Raises InputError."
     header, records = table_records(read_text(path))
     if not {'approve', 'id'} <= set(header): raise InputError(f'{path}: no columns approve and id; give the file that --review wrote')
@@ -681,16 +681,31 @@ def read_decisions(
     for n, r in enumerate(records, 1):
         if (word := _said.get((r['approve'] or '').strip().lower())) is None:
             raise InputError(f'{path}: question {n}: approve={r["approve"]!r}; write yes or no (O or X), or leave it empty')
-        said[(r['id'] or '').strip()] = word
-    return said
+        name, asked = (r['id'] or '').strip(), {r['question']} if r.get('question') is not None else set()
+        if not name and word != 'empty': raise InputError(f'{path}: question {n}: a decision without an id; copy the id, or take the row out')
+        before, texts = said.get(name, ('empty', set()))
+        if {before, word} == {'yes', 'no'}: raise InputError(f'{path}: question {n}: {word}, and {before} in a row above for the same id {name}; leave one of them')
+        said[name] = (before if word == 'empty' else word, texts | asked)
+    return {name: found for name, found in said.items() if name}
+
+def _reworded(row: dict, texts: set[str]) -> bool:
+    "Does a text differ, other than by what a spreadsheet does to it?"
+    plain = lambda t: _one_line(t)[:3000].lstrip("'")
+    return any(plain(t) != plain(_cell(row['question'])) for t in texts)
 
 def read_review(
     path: str | Path,  # as `write_review` wrote it, filled in
     rows: Sequence[dict],  # question rows
-) -> tuple[list[dict], list[dict], dict]:  # rows kept; rows rejected, with their `reason`; how many yes, no and empty
-    "Take out what people rejected. Raises InputError."
-    said = read_decisions(path)
-    words = [said.get(r['id']) for r in rows]
-    if not any(words): raise InputError(f'{path}: none of its questions is in this set; give the file that was written for it')
+) -> tuple[list[dict], list[dict], dict]:  # rows kept; rows rejected, with their `reason`; how many yes, no, empty and absent
+    "Take out what people rejected, and say what was found. Raises InputError."
+    said, log = read_decisions(path), logging.getLogger('korembed')
+    words = [said[r['id']][0] if r['id'] in said else 'absent' for r in rows]
+    counts = {w: words.count(w) for w in ('yes', 'no', 'empty', 'absent')}
+    if counts['absent'] == len(rows): raise InputError(f'{path}: none of its questions is in this set; give the file that was written for it')
+    log.info('%s: %d approved, %d rejected, %d left empty, %d not in the file; all but the rejected are kept', path, *counts.values())
+    if others := len(said.keys() - {r['id'] for r in rows}): log.warning('%s: passed over, as they are not of this set: %d questions', path, others)
+    if new := [r['id'] for r, w in zip(rows, words) if w in ('yes', 'empty') and _reworded(r, said[r['id']][1])]:
+        log.warning('%s: other words than in the set, which are not taken over: %d questions (%s); answer no to those that must not stay as they were',
+                    path, len(new), ', '.join(new[:3]) + (', ...' if len(new) > 3 else ''))
     out = [r | dict(reason='rejected by review') for r, w in zip(rows, words) if w == 'no']
-    return [r for r, w in zip(rows, words) if w != 'no'], out, {w: words.count(w) for w in ('yes', 'no', 'empty')}
+    return [r for r, w in zip(rows, words) if w != 'no'], out, counts

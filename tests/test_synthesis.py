@@ -299,6 +299,7 @@ def test_command(docs, own, root, tmp_path, capsys):
         (tmp_path/'sample.csv').write_text('\n'.join([head, *('OX'[i % 2] + l for i, l in enumerate(lines))]), encoding='utf-8-sig')
         code, said = call('--reviewed', str(tmp_path/'sample.csv'))
         counts, no = json.loads((tmp_path/'set'/'manifest.json').read_text(encoding='utf-8'))['questions'], len(lines) // 2
+        assert f'sample.csv: {len(lines) - no} approved, {no} rejected, 0 left empty, 0 not in the file' in said.err and 'other words' not in said.err
         rejects = [json.loads(l)['reason'] for l in (tmp_path/'set'/'rejects.jsonl').read_text(encoding='utf-8').splitlines()]
         assert code == 0 and no > 5 and counts['rejected'] == made['questions']['rejected'] | {'rejected by review': no} == dict(Counter(rejects))
         assert f"kept {counts['kept']} of {counts['kept'] + len(rejects)} (rejected, " in said.out and f'rejected by review: {no})' in said.out
