@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['Found', 'question_row', 'with_particle', 'hangul_share', 'template_questions', 'right_chunks', 'filter_questions',
-           'split_questions', 'write_set', 'write_review', 'read_review']
+           'split_questions', 'check_set_folder', 'write_set', 'check_review', 'write_review', 'read_decisions',
+           'read_review']
 
 # %% ../nbs/01j_questions.ipynb #eb2f9aeb
-import csv, io, json, random, re
+import csv, io, json, logging, random, re
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Iterator, Sequence
@@ -592,8 +593,11 @@ def _exams(parts: dict[str, list[dict]], chunks: pd.DataFrame, setting: str) -> 
     other = dict(train=of['validation'], validation=of['train'])
     return {k: _exam(v, chunks[~chunks['source'].isin(other[k])]) for k, v in parts.items()}
 
-def _refuse_others(out: Path) -> None:
-    "What bears the names of a set must be one of ours."
+def check_set_folder(
+    out: str | Path,  # folder that a set is to be written into
+) -> None:
+    "What bears the names of a set there must be one of ours. Raises InputError."
+    out = Path(out)
     try: said = json.loads((out/'manifest.json').read_text(encoding='utf-8'))
     except (OSError, ValueError): said = {}
     if isinstance(said, dict) and 'setting' in said and ('parts' in said or 'unfinished' in said): return
@@ -615,7 +619,7 @@ def write_set(
     exams, rows = _exams(parts, chunks, manifest['setting']), {k: [_storable(_qa_row(r, names)) for r in v] for k, v in parts.items()}
     tables = {k: Dataset.from_list([{c: r[c] for c in _columns} for r in v], features=_columns) for k, v in rows.items()}
     about = {k: dict(rows=len(v), documents=len({r['source'] for r in v}), fingerprint=fingerprint(tables[k])) for k, v in rows.items()}
-    _refuse_others(out)
+    check_set_folder(out)
     write_json(out/'manifest.json', dict(unfinished=True, setting=manifest['setting']))
     write_llamaindex_files(exams['train'], exams['validation'], out/'llamaindex')
     for k, v in rows.items():
@@ -634,17 +638,30 @@ def _cell(text: str) -> str:
     text = _one_line(text)[:3000]
     return "'" + text if text[:1] in tuple('=+-@') else text
 
+def check_review(
+    path: str | Path,  # CSV file that is to be written
+) -> None:
+    "Only such a table, without decisions, may be replaced. Raises InputError."
+    path = Path(path)
+    if path.is_dir(): raise InputError(f'{path}: a folder stands there; name a file for --review')
+    if not path.is_file() or not path.stat().st_size: return
+    try: header, records = table_records(read_text(path))
+    except InputError: header, records = [], []   # whatever it is, it is none of ours
+    if tuple(header[:len(_review)]) != _review:
+        raise InputError(f'{path}: is there already, and not from korembed generate; name another file for --review')
+    if any((r['approve'] or '').strip() for r in records):
+        raise InputError(f'{path}: holds decisions; read them with --reviewed, or name another file')
+
 def write_review(
     rows: Sequence[dict],  # question rows
-    path: str | Path,  # CSV file; one with decisions in it is not replaced
+    path: str | Path,  # CSV file, as `check_review` allows it
     n: int = 50,  # at most so many questions
     seed: int = 42,  # of the sample
 ) -> Path:  # the path
     "Write a sample for people to approve or reject. Raises InputError."
     path = Path(path)
     if n < 1: raise InputError(f'n={n}: give at least 1')
-    if path.is_file() and path.stat().st_size and any((r.get('approve') or '').strip() for r in table_records(read_text(path))[1]):
-        raise InputError(f'{path}: holds decisions; read them with --reviewed, or name another file')
+    check_review(path)
     places, text = sorted(random.Random(seed).sample(range(len(rows)), min(n, len(rows)))), io.StringIO()
     table = csv.writer(text, lineterminator='\r\n')
     table.writerow(_review)
@@ -654,24 +671,41 @@ def write_review(
 
 _said = (dict.fromkeys(('yes', 'y', '예', '네', *'oｏㅇ○◯〇'), 'yes') | dict.fromkeys(('no', 'n', '아니요', '아니오', *'xｘ×✕✗'), 'no') | {'': 'empty'})
 
-def _decisions(path: str | Path) -> dict[str, str]:
-    "Question id -> yes, no or empty."
+def read_decisions(
+    path: str | Path,  # as `write_review` wrote it, filled in
+) -> dict[str, tuple[str, set[str]]]:  # question id -> yes, no or empty; the question as it stands there, more than one if copies differ
+    "What people decided. Raises InputError."
     header, records = table_records(read_text(path))
     if not {'approve', 'id'} <= set(header): raise InputError(f'{path}: no columns approve and id; give the file that --review wrote')
     said = {}
     for n, r in enumerate(records, 1):
         if (word := _said.get((r['approve'] or '').strip().lower())) is None:
             raise InputError(f'{path}: question {n}: approve={r["approve"]!r}; write yes or no (O or X), or leave it empty')
-        said[(r['id'] or '').strip()] = word
-    return said
+        name, asked = (r['id'] or '').strip(), {r['question']} if r.get('question') is not None else set()
+        if not name and word != 'empty': raise InputError(f'{path}: question {n}: a decision without an id; copy the id, or take the row out')
+        before, texts = said.get(name, ('empty', set()))
+        if {before, word} == {'yes', 'no'}: raise InputError(f'{path}: question {n}: {word}, and {before} in a row above for the same id {name}; leave one of them')
+        said[name] = (before if word == 'empty' else word, texts | asked)
+    return {name: found for name, found in said.items() if name}
+
+def _reworded(row: dict, texts: set[str]) -> bool:
+    "Does a text differ, other than by what a spreadsheet does to it?"
+    plain = lambda t: _one_line(t)[:3000].lstrip("'")
+    return any(plain(t) != plain(_cell(row['question'])) for t in texts)
 
 def read_review(
     path: str | Path,  # as `write_review` wrote it, filled in
     rows: Sequence[dict],  # question rows
-) -> tuple[list[dict], list[dict], dict]:  # rows kept; rows rejected, with their `reason`; how many yes, no and empty
-    "Take out what people rejected. Raises InputError."
-    said = _decisions(path)
-    words = [said.get(r['id']) for r in rows]
-    if not any(words): raise InputError(f'{path}: none of its questions is in this set; give the file that was written for it')
+) -> tuple[list[dict], list[dict], dict]:  # rows kept; rows rejected, with their `reason`; how many yes, no, empty and absent
+    "Take out what people rejected, and say what was found. Raises InputError."
+    said, log = read_decisions(path), logging.getLogger('korembed')
+    words = [said[r['id']][0] if r['id'] in said else 'absent' for r in rows]
+    counts = {w: words.count(w) for w in ('yes', 'no', 'empty', 'absent')}
+    if counts['absent'] == len(rows): raise InputError(f'{path}: none of its questions is in this set; give the file that was written for it')
+    log.info('%s: %d approved, %d rejected, %d left empty, %d not in the file; all but the rejected are kept', path, *counts.values())
+    if others := len(said.keys() - {r['id'] for r in rows}): log.warning('%s: passed over, as they are not of this set: %d questions', path, others)
+    if new := [r['id'] for r, w in zip(rows, words) if w in ('yes', 'empty') and _reworded(r, said[r['id']][1])]:
+        log.warning('%s: other words than in the set, which are not taken over: %d questions (%s); answer no to those that must not stay as they were',
+                    path, len(new), ', '.join(new[:3]) + (', ...' if len(new) > 3 else ''))
     out = [r | dict(reason='rejected by review') for r, w in zip(rows, words) if w == 'no']
-    return [r for r, w in zip(rows, words) if w != 'no'], out, {w: words.count(w) for w in ('yes', 'no', 'empty')}
+    return [r for r, w in zip(rows, words) if w != 'no'], out, counts

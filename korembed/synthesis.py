@@ -21,7 +21,8 @@ from .data import document_title, is_retrieval_set, read_qa, read_retrieval_set
 from .indexing import as_embedder, chunk_documents, each_document
 from .model import Embedder
 from .openai_client import CHAT_MODEL, PRICED, Refused, RemoteChat, in_order, ledger_line, plan_line
-from .questions import filter_questions, question_row, read_review, split_questions, template_questions, write_review, write_set
+from .questions import (check_review, check_set_folder, filter_questions, question_row, read_decisions, read_review, split_questions,
+                                template_questions, write_review, write_set)
 from .text import InputError, clean_text, hash_text, read_text
 
 # %% ../nbs/01d_synthesis.ipynb #11441838
@@ -259,6 +260,17 @@ def _check_wishes(n: int, k: int, concurrency: int, language: str, out: str | Pa
     if language not in LANGUAGES: raise InputError(f"language='{language}': choose {' or '.join(LANGUAGES)}")
     if Path(out).is_file(): raise InputError(f'{out}: a file stands there; name a folder')
 
+def _check_papers(out: str | Path, review: str | Path | None, reviewed: str | Path | None) -> None:
+    "What will be read and written after everything is paid for."
+    check_set_folder(out)
+    if review: check_review(review)
+    if review and Path(review).resolve() == Path(out).resolve(): raise InputError(f'{review}: is the folder of the set, too; name a file for --review')
+    if reviewed: read_decisions(reviewed)
+
+def _need_two(chosen: list[dict], same_corpus: bool) -> None:
+    if not same_corpus and len({c['source'] for c in chosen}) < 2:
+        raise InputError(f"{chosen[0]['source']}: the only document to ask about, so that nothing can be held out; give more documents, or --same-corpus")
+
 def generate(
     docs: str | Path | list[str | Path] | dict[str, str],  # files and folders, or texts by name
     out: str | Path,  # folder for the set
@@ -282,6 +294,7 @@ def generate(
 ) -> dict:  # the manifest, or with `dry_run` the plan
     "A training and validation set for documents without questions. Raises InputError."
     _check_wishes(n, k, concurrency, language, out)
+    _check_papers(out, review, reviewed)
     told, exam = read_text(prompt) if prompt else PROMPT, _questions_of(tests)
     by_rule = _is_template(chat_model)
     chat = None if by_rule else RemoteChat(chat_model or CHAT_MODEL, client, max_cost, SCHEMA, _A_QUESTION * n + _MORE)
@@ -289,11 +302,13 @@ def generate(
     texts, left_out = read_sources(docs)
     chunks, chosen, passed = cut_sources(texts, chunk_size, chunk_overlap)
     if not chosen: raise InputError(f'no text to write questions for in {len(texts)} documents; give more of them')
+    _need_two(chosen, same_corpus)
     asked = dict(documents=len(texts), left_out=left_out, chunks=len(chunks), asked_about=len(chosen), passed_over=passed)
     if dry_run: return asked | dict(dry_run=True, chat_model=TEMPLATE if by_rule else chat.label,
                                     plan=None if by_rule else chat.plan([chat_request(c, n, told, language) for c in chosen]))
+    base = model and as_embedder(model)   # loaded here, or refused
     rows, said = _by_rule(chosen, n, seed) if by_rule else _by_chat(chosen, chat, n, told, language, concurrency)
-    kept, rejected, counts = filter_questions(rows, chunks, exam, model and as_embedder(model), k, language)
+    kept, rejected, counts = filter_questions(rows, chunks, exam, base, k, language)
     if reviewed: kept, refused, counts = _reviewed(reviewed, kept, counts); rejected += refused
     if not kept: raise InputError(f'no question is left of {len(rows)}; ' + (_most(counts['rejected']) or _most(said.get('wrong', {})) or 'the rules found none'))
     if review: write_review(kept, review, seed=seed)

@@ -43,6 +43,26 @@ def test_any_sign_in_a_document_comes_back_in_its_row(chunks, rows, tmp_path, br
     write_review(asked, tmp_path/'r.csv', n=99)
     assert Q.read_review(tmp_path/'r.csv', asked)[2]['empty'] == len(asked)
 
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'cp949'])
+def test_what_a_review_cannot_say_is_said(rows, tmp_path, caplog, encoding):
+    "Rows taken out, reworded, twice or of another set, as spreadsheets save them."
+    file, asked = tmp_path/'검토.csv', rows[:6]
+    head, *lines = write_review(asked, file).read_text(encoding='utf-8-sig').splitlines()
+    def read(*some):
+        caplog.clear()
+        file.write_text('\n'.join([head, *some]).replace(',', ';' if encoding == 'cp949' else ','), encoding=encoding)
+        with caplog.at_level('INFO', 'korembed'): kept, out, counts = Q.read_review(file, asked)
+        return [r['id'] for r in kept], [r['id'] for r in out], counts, [r.levelname for r in caplog.records]
+    ids = [r['id'] for r in asked]
+    assert read(*('yes' + l for l in lines)) == (ids, [], dict(yes=6, no=0, empty=0, absent=0), ['INFO'])
+    reworded = lines[2].replace(asked[2]['question'], '내가 고친 질문?')
+    assert read('X' + lines[0], 'O' + lines[1], 'O' + reworded, lines[1]) == (ids[1:], ids[:1], dict(yes=2, no=1, empty=0, absent=3), ['INFO', 'WARNING'])
+    assert '2 approved, 1 rejected, 0 left empty, 3 not in the file' in caplog.text and f'1 questions ({ids[2]})' in caplog.text
+    assert read('X' + reworded)[3] == ['INFO']   # what is rejected needs no words
+    for some in (('no' + lines[0], 'yes' + lines[0]), ('yes' + lines[0], lines[0], 'X' + reworded, 'no' + lines[0])):
+        with pytest.raises(InputError, match=f'same id {ids[0]}; leave one') as e: read(*some)
+        assert '\n' not in str(e.value)
+
 def test_a_set_can_be_trained_on_as_a_folder_and_as_lines(chunks, rows, tmp_path):
     parts = split_questions(rows)
     write_set(parts, chunks, tmp_path, dict(setting='unseen'))
