@@ -95,8 +95,12 @@ def find_prompts(
 def pick_device(
     device: str | None = None,  # 'cpu', 'cuda', 'mps'; None: the best there is
 ) -> str:  # the device to use
-    "Choose where to compute."
-    if device: return device
+    "Choose where to compute. Raises InputError for a device that is not there."
+    if device:
+        try: torch.zeros(1, device=device).cpu(); return device
+        except (RuntimeError, AssertionError) as e:   # a card that is not there, a word that is no device, a PyTorch built without cards
+            here = ['cpu', *['cuda'] * torch.cuda.is_available(), *['mps'] * torch.backends.mps.is_available()]
+            raise InputError(f'device={device}: PyTorch {torch.__version__} cannot compute there; give {" or ".join(here)}, or leave it out') from e
     if torch.cuda.is_available(): return f"cuda:{os.environ['LOCAL_RANK']}" if 'LOCAL_RANK' in os.environ else 'cuda'   # torchrun: a card each
     return 'mps' if torch.backends.mps.is_available() else 'cpu'
 
@@ -210,9 +214,9 @@ def load_model(
     max_seq_length: int | None = None,  # tokens; never more than the model can take
 ) -> SentenceTransformer:  # with `prompts` set for query, document and passage
     "Load an embedding model ready to encode questions and passages. Raises InputError."
-    source = _source(name)
+    source, device = _source(name), pick_device(device)
     if _is_adapter(Path(source)): model = _load_adapter(Path(source), prompts, device)
-    else: model = _set_prompts(_load(source, pick_device(device)), source, prompts)
+    else: model = _set_prompts(_load(source, device), source, prompts)
     model.loaded_from = name
     if max_seq_length: model.max_seq_length = min(max_seq_length, model.max_seq_length or max_seq_length)
     return model

@@ -311,3 +311,10 @@ def test_quiet_holds_in_a_training(tmp_path):
     # bars of datasets, which another test may have imported, are not ours to hide here
     assert done.returncode == 0 and not any(w in done.stderr for w in ('held out', 'ndcg@10')), done.stderr
     assert 'held out' in (tmp_path/'run'/'train.log').read_text(encoding='utf-8')
+
+def test_a_device_that_is_not_there_is_named_and_no_model_is_blamed(tmp_path):
+    (tmp_path/'글').mkdir(); (tmp_path/'글'/'한강.txt').write_text('한강은 서울을 지난다.', encoding='utf-8')
+    for device, *command in (('cuda:99', 'train', SMALL, *QUICK, '--out', 'run'), ('foo', 'index', '글', '--model', 'offline')):
+        said = refused(*command, '--device', device, cwd=tmp_path, names=[f'device={device}: PyTorch', 'give cpu'])
+        assert 'not a model' not in said.stderr
+    assert not (tmp_path/'run').exists()
