@@ -318,3 +318,16 @@ def test_a_device_that_is_not_there_is_named_and_no_model_is_blamed(tmp_path):
         said = refused(*command, '--device', device, cwd=tmp_path, names=[f'device={device}: PyTorch', 'give cpu'])
         assert 'not a model' not in said.stderr
     assert not (tmp_path/'run').exists()
+
+def test_a_sweep_reads_and_checks_all_values_before_the_first_run(tmp_path):
+    for field, values, said in [('foo', '1', 'no setting is called foo'), ('learning_rate', '1e-3,abc', "learning_rate='abc'"), ('learning_rate', '1e-3,,2', "learning_rate=''"),
+                                ('learning_rate', '0.1.2', "learning_rate='0.1.2'"), ('learning_rate', '1e-3,5', 'learning_rate=5.0'), ('batch_size', '4.9', "batch_size='4.9'"),
+                                ('seed', '1,-1', 'seed=-1'), ('loss', 'MultipleNegativesRanking,CoSENT', 'loss=CoSENT'), ('learning_rate', '', "learning_rate=''")]:
+        refused('train', SMALL, *QUICK, '--out', 'rates', '--sweep', field, '--values', values, cwd=tmp_path, names=[said])
+        assert not (tmp_path/'rates').exists(), field
+    told = korembed('train', SMALL, *QUICK, '--max-steps', 1, '--out', 'rates', '--sweep', 'title_in_text', '--values', 'false', '--json', cwd=tmp_path)
+    assert told.returncode == 0 and list(json.loads(told.stdout)['scores']) == ['False'], told.stderr
+    assert json.loads((tmp_path/'rates'/'title_in_text=False'/'run.json').read_text(encoding='utf-8'))['config']['title_in_text'] is False
+
+def test_a_seed_below_nought_is_refused(tmp_path):
+    refused('train', SMALL, *QUICK, '--out', 'run', '--seed', -1, cwd=tmp_path, names=['seed=-1'])
