@@ -293,10 +293,15 @@ def _differ(c: TrainingConfig, parts: dict, config: dict, data: dict) -> str:
     other = [f'{k}={config[k]} before, {v} now' for k, v in asdict(c).items() if k not in _free and config[k] != v]
     return '; '.join(other + ['the data is another'] * (data != _data(parts)))
 
+def _nothing_yet(run: Path) -> bool:
+    "Whether a run stopped before it learnt anything: no step on record, no checkpoint, whole or torn."
+    steps = run/'training_metrics.jsonl'
+    return not (steps.is_file() and steps.stat().st_size or any((run/'checkpoints').glob('*')))
+
 def _begin(run: Path, c: TrainingConfig, parts: dict, resume: bool) -> None:
     "Write down what a run is made of, or see that it is the same again. Raises InputError."
     path = run/'started.json'
-    if not path.is_file():
+    if not path.is_file() or _nothing_yet(run):   # whoever mends a slip that came out late need not name another folder
         write_json(path, dict(config=asdict(c), data=_data(parts))); return
     if not resume: raise InputError(f'{run}: holds a run that did not finish; go on with --resume, or name another --out')
     before = json.loads(path.read_text(encoding='utf-8'))
