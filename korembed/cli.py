@@ -384,7 +384,7 @@ def _show_plan(data: Path, settings, read: dict, as_json: bool) -> None:
 def _show_sweep(data: Path, out: Optional[Path], settings, field: str, values: Optional[str], read: dict, as_json: bool) -> None:
     from korembed.training import sweep as run
     if out is None: raise InputError('--sweep: name a folder with --out')
-    tried = run(data, out, settings, field, [json.loads(v) if v.strip()[0] in '-.0123456789' else v for v in values.split(',')] if values else None, **read)
+    tried = run(data, out, settings, field, None if values is None else values.split(','), **read)
     _show(tried, as_json, '\n'.join([f"base: {tried['base']:.4f}", *(f'{field}={v}: {s:.4f}' for v, s in tried['scores'].items()),
                                      f"best: {field}={tried['best']}, in {tried['run']}"]))
 

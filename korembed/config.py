@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'MEASURED_ON', 'ALIASES', 'TrainingConfig', 'check_config', 'preset_note', 'read_config',
-           'environment_settings', 'make_config']
+           'environment_settings', 'make_config', 'vary']
 
 # %% ../nbs/03c_config.ipynb #503712e7
 import difflib, json, os, tomllib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 from .text import InputError, read_text
@@ -78,7 +78,7 @@ _bounds = dict(max_seq_length=(8, None), chunk_size=(1, None), chunk_overlap=(0,
                lora_alpha=(1, None), lora_dropout=(0, .99), dropout=(0, .99), mini_batch_size=(1, None), batch_size=(2, None), num_epochs=(1, None),
                learning_rate=(1e-12, 1), warmup_steps=(0, None), weight_decay=(0, 1), scale=(1e-6, None), train_split=(1e-9, 1),
                eval_samples=(1, None), eval_steps=(1, None), early_stopping=(1, None), save_steps=(1, None), num_workers=(0, None),
-               log_every_n_steps=(1, None), max_samples=(2, None))
+               log_every_n_steps=(1, None), max_samples=(2, None), seed=(0, 2**32 - 1))
 _choices = dict(positive=('passage', 'answer', 'context'), precision=('auto', 'fp32', 'bf16', 'fp16'), tuning=('lora', 'full'),
                 schedule=('linear', 'cosine', 'constant'))
 
@@ -139,7 +139,7 @@ def _as_field(name: str, value: Any, where: str) -> Any:
     if kind is str: return str(value)
     try: number = float(value)
     except (TypeError, ValueError): raise InputError(f'{where}: {name}={value!r}: give a number') from None
-    if isinstance(value, bool) or kind is int and number != int(number): raise InputError(f'{where}: {name}={value!r}: give a whole number')
+    if isinstance(value, bool) or kind is int and not number.is_integer(): raise InputError(f'{where}: {name}={value!r}: give a whole number')
     return int(number) if kind is int else number
 
 def _named(settings: dict, where: str) -> dict[str, Any]:
@@ -187,3 +187,23 @@ def make_config(
     places = {k: read.pop(k) for k in ('data', 'out') if k in read}
     config = TrainingConfig(**(PRESETS[name] | read | environment_settings(environ) | _named(given, 'argument')))
     return check_config(config), places | dict(preset=name)
+
+# %% ../nbs/03c_config.ipynb #c19631b9
+def vary(
+    config: TrainingConfig,  # the settings that stay
+    field: str,  # name of the field to vary
+    values: list | None = None,  # as typed, or in the field's type; None: a tenth, a third, once and three times the value in the config
+) -> dict[Any, TrainingConfig]:  # value in the field's type -> the settings with it, checked
+    "The same settings with several values of one field. Raises InputError."
+    if field not in _types:
+        near = [ALIASES[field]] if ALIASES.get(field) in _types else difflib.get_close_matches(field, _types, 1)
+        raise InputError(f'sweep: no setting is called {field}' + (f'; did you mean {near[0]}?' if near else ''))
+    now, found = getattr(config, field), {}
+    if not values:
+        if isinstance(now, bool) or not isinstance(now, (int, float)): raise InputError(f'sweep: say which values of {field} to try')
+        values = [type(now)(round(v) if isinstance(now, int) else v) for v in (float(f'{now * f:.2g}') for f in (.1, .3, 1, 3))]
+    for v in values:
+        if isinstance(v, str) and not v.strip(): raise InputError(f"sweep: {field}={v!r}: a value is empty; take the comma out, or write one")
+        value = _as_field(field, v.strip() if isinstance(v, str) else v, 'sweep')
+        found[value] = check_config(replace(config, **{field: value}))
+    return found

@@ -95,8 +95,12 @@ def find_prompts(
 def pick_device(
     device: str | None = None,  # 'cpu', 'cuda', 'mps'; None: the best there is
 ) -> str:  # the device to use
-    "Choose where to compute."
-    if device: return device
+    "Choose where to compute. Raises InputError for a device that is not there."
+    if device:
+        try: torch.zeros(1, device=device).cpu(); return device
+        except (RuntimeError, AssertionError) as e:   # a card that is not there, a word that is no device, a PyTorch built without cards
+            here = ['cpu', *['cuda'] * torch.cuda.is_available(), *['mps'] * torch.backends.mps.is_available()]
+            raise InputError(f'device={device}: PyTorch {torch.__version__} cannot compute there; give {" or ".join(here)}, or leave it out') from e
     if torch.cuda.is_available(): return f"cuda:{os.environ['LOCAL_RANK']}" if 'LOCAL_RANK' in os.environ else 'cuda'   # torchrun: a card each
     return 'mps' if torch.backends.mps.is_available() else 'cpu'
 
@@ -182,6 +186,13 @@ def _with_peft(model: torch.nn.Module, folder: Path) -> PeftModel:
 def _no_base(config: Path, e: InputError) -> InputError:
     return InputError(f'{config}, base_model_name_or_path: the base cannot be loaded ({e}); if it has moved, write here where it lies now')
 
+def _spelling_of(model: SentenceTransformer, folder: Path) -> SentenceTransformer:
+    "The model with the tokenizer beside an adapter, if there is one: it may spell more."
+    length = model.max_seq_length
+    if (folder/'tokenizer.json').is_file(): model[0].processor = AutoTokenizer.from_pretrained(str(folder))
+    model.max_seq_length = length
+    return model
+
 def _load_adapter(folder: Path, prompts: str | dict | None, device: str | None) -> SentenceTransformer:
     "An adapter merged into the base it names. Raises InputError."
     base, papers = _base_of(folder/'adapter_config.json'), _papers(folder.parent)
@@ -197,10 +208,7 @@ def _load_adapter(folder: Path, prompts: str | dict | None, device: str | None) 
         raise InputError(f'{folder}: this adapter does not fit {base} ({(str(e).splitlines() or [""])[0][:120]}); '
                          'name its own base in adapter_config.json, or copy the folder again') from e
     model.transformers_model.config._name_or_path = str(folder)
-    length = model.max_seq_length
-    if (folder/'tokenizer.json').is_file(): model[0].processor = AutoTokenizer.from_pretrained(str(folder))   # it may spell more
-    model.max_seq_length = length
-    return model
+    return _spelling_of(model, folder)
 
 # %% ../nbs/02_model.ipynb #6c24a6a0
 def load_model(
@@ -210,9 +218,9 @@ def load_model(
     max_seq_length: int | None = None,  # tokens; never more than the model can take
 ) -> SentenceTransformer:  # with `prompts` set for query, document and passage
     "Load an embedding model ready to encode questions and passages. Raises InputError."
-    source = _source(name)
+    source, device = _source(name), pick_device(device)
     if _is_adapter(Path(source)): model = _load_adapter(Path(source), prompts, device)
-    else: model = _set_prompts(_load(source, pick_device(device)), source, prompts)
+    else: model = _set_prompts(_load(source, device), source, prompts)
     model.loaded_from = name
     if max_seq_length: model.max_seq_length = min(max_seq_length, model.max_seq_length or max_seq_length)
     return model
@@ -478,8 +486,10 @@ def save_model(
                 _save_adapter(model, tmp/'lora_weights', called or (base_name if os.path.isdir(base_name) else public_name(base_name)))
                 base, letters = _reading_like(model, base_name, str(model.device))
                 if letters: model.tokenizer.save_pretrained(str(tmp/'lora_weights'))   # else the adapter alone could not be used
-                merged = merge_lora(model, base, tmp/'lora_weights', scale)
-                check_merge(model, merged, scale=scale)
+                if letters and not scale: merged = load_model(base_name, model.prompts, str(model.device), model.max_seq_length)   # without them
+                else:
+                    merged = merge_lora(model, base, tmp/'lora_weights', scale)
+                    check_merge(model, merged, scale=scale)
             merged.save_pretrained(str(tmp))
             for name, text in (extra or {}).items():
                 (tmp/name).write_text(text, encoding='utf-8')
@@ -501,13 +511,18 @@ def _tuned(folder: str | Path) -> tuple[Path, str]:
 def _with_adapter(path: Path, base: str) -> SentenceTransformer:
     "A saved model as it was before the merge. Raises InputError if its base has changed."
     saved, where = load_model(str(path), device='cpu'), path/'lora_weights'/'adapter_config.json'
-    try: model = _reading_like(saved, base, 'cpu')[0]
+    try: model, letters = _reading_like(saved, base, 'cpu')
     except InputError as e: raise _no_base(where, e) from e
     config = path/'training_config.json'
     known = json.loads(config.read_text(encoding='utf-8')) if config.is_file() else {}
+    scale = known.get('lora_scale', 1.)
     try:
+        if bare := scale == 0 and not letters:   # written as the base itself: the letters, if it had any, lie beside the adapter
+            check_merge(model, saved)
+            saved = _spelling_of(saved, path/'lora_weights')
+            model = _reading_like(saved, base, 'cpu')[0]
         model.load_adapter(str(path/'lora_weights'), is_trainable=True)   # as training left it
-        check_merge(model, saved, scale=known.get('lora_scale', 1.))
+        if not bare: check_merge(model, saved, scale=scale)
     except (RuntimeError, ValueError, IndexError) as e:
         raise InputError(f'{where}, base_model_name_or_path: {base} is not the base this model was made of; '
                          'put that one back, or write here where it lies') from e
@@ -520,9 +535,12 @@ def at_scales(
     device: str | None = None,  # 'cpu', 'cuda', 'mps'; None: the best there is
 ) -> Iterator[tuple[float, SentenceTransformer]]:  # the strength, and the model, which is at it until the next one
     "A tuned model at one strength after another, none of them written. Raises InputError."
-    model = _with_adapter(*_tuned(folder)).to(pick_device(device))
+    device, (path, base) = pick_device(device), _tuned(folder)
+    model = _with_adapter(path, base).to(device)
     for scale in scales:
         if not 0 <= scale < float('inf'): raise InputError(f'scale={scale}: give a number of at least 0 (0: the base, 1: as trained)')
+        # as it was published: without the letters that tuning named
+        if scale == 0: yield scale, load_model(base, model.prompts, device, model.max_seq_length); continue
         with _at_scale(model, scale): yield scale, model
 
 def rescale(

@@ -7,7 +7,7 @@ __all__ = ['logger', 'score', 'trained_on', 'Lesson', 'peak_memory', 'plan', 'pa
 
 # %% ../nbs/03_training.ipynb #03752ac2
 import json, logging, math, time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Callable, NamedTuple
 import numpy as np, torch
@@ -15,7 +15,7 @@ from datasets import Dataset
 from sentence_transformers import SentenceTransformer
 from torch.utils.tensorboard import SummaryWriter
 from transformers import set_seed
-from .config import TrainingConfig, check_config
+from .config import TrainingConfig, check_config, vary
 from .data import (RetrievalSet, answers_cut, assert_disjoint, fingerprint, hash_text, load_parts, make_pairs,
                            retrieval_set, setting_of, split_groups, with_title)
 from .losses import LOSSES, check_rows, find_loss, make_loss
@@ -293,10 +293,15 @@ def _differ(c: TrainingConfig, parts: dict, config: dict, data: dict) -> str:
     other = [f'{k}={config[k]} before, {v} now' for k, v in asdict(c).items() if k not in _free and config[k] != v]
     return '; '.join(other + ['the data is another'] * (data != _data(parts)))
 
+def _nothing_yet(run: Path) -> bool:
+    "Whether a run stopped before it learnt anything: no step on record, no checkpoint, whole or torn."
+    steps = run/'training_metrics.jsonl'
+    return not (steps.is_file() and steps.stat().st_size or any((run/'checkpoints').glob('*')))
+
 def _begin(run: Path, c: TrainingConfig, parts: dict, resume: bool) -> None:
     "Write down what a run is made of, or see that it is the same again. Raises InputError."
     path = run/'started.json'
-    if not path.is_file():
+    if not path.is_file() or _nothing_yet(run):   # whoever mends a slip that came out late need not name another folder
         write_json(path, dict(config=asdict(c), data=_data(parts))); return
     if not resume: raise InputError(f'{run}: holds a run that did not finish; go on with --resume, or name another --out')
     before = json.loads(path.read_text(encoding='utf-8'))
@@ -394,20 +399,19 @@ def sweep(
     out: str | Path,  # folder; each value has a run in it, and sweep.json tells
     config: TrainingConfig | None = None,  # settings
     field: str = 'learning_rate',  # the field to vary
-    values: list | None = None,  # what to try; None: a tenth, a third, once and three times the value in the config
+    values: list | None = None,  # what to try, as typed or in the field's type; None: a tenth, a third, once and three times the value in the config
     **options,  # as for `train`: format, columns
 ) -> dict:  # field, metric, scores {value: its score}, base, best (the value), run (its folder)
     "Try several values and choose by validation; runs of the same data and settings that are there already are not repeated. Raises InputError."
     c = check_config(config or TrainingConfig())
     if processes() > 1: raise InputError('sweep: compares runs of one process each; start it without torchrun')
     if c.train_split == 1: raise InputError('sweep: nothing is held out to choose by; give --train-split below 1')
-    now = getattr(c, field, None)
-    if values is None and (isinstance(now, bool) or not isinstance(now, (int, float))): raise InputError(f'sweep: say which values of {field} to try')
-    made = {}
-    for v in values or [float(f'{now * f:.2g}') for f in (.1, .3, 1, 3)]:
-        kind = int if isinstance(now, int) and not isinstance(now, bool) else type(v)
+    tried, made = vary(c, field, values), {}
+    scored = not options.get('format') and is_scored(data, options.get('columns'))
+    for one in tried.values(): check_rows(one, scored)   # all of them before the first is trained
+    for v, one in tried.items():
         run = Path(out)/f'{field}={v}'
-        made[v] = train(data, run, replace(c, **{field: kind(v)}), resume=run.is_dir(), **options)
+        made[v] = train(data, run, one, resume=run.is_dir(), **options)
     metric = next(iter(made.values()))['primary']
     scores = {v: m['metrics']['tuned'][metric] for v, m in made.items()}
     best = max(scores, key=scores.get)

@@ -320,3 +320,35 @@ def test_what_is_there_is_not_written_over(trained, tmp_path):
     refused('index', '--export', own, cwd=tmp_path, names=['own.json', '.parquet'])
     refused('mine', SMALL, '--model', 'offline', '--by', 'bm25', '--out', write(tmp_path/'own.jsonl', '{}'), cwd=tmp_path, names=['own.jsonl', 'not written by korembed mine'])
     assert (tmp_path/own).read_text(encoding='utf-8') == json.dumps(NO_ANSWER)
+
+def test_a_device_that_is_not_there_is_named_and_no_model_is_blamed(tmp_path):
+    (tmp_path/'글').mkdir(); (tmp_path/'글'/'한강.txt').write_text('한강은 서울을 지난다.', encoding='utf-8')
+    for device, *command in (('cuda:99', 'train', SMALL, *QUICK, '--out', 'run'), ('foo', 'index', '글', '--model', 'offline')):
+        said = refused(*command, '--device', device, cwd=tmp_path, names=[f'device={device}: PyTorch', 'give cpu'])
+        assert 'not a model' not in said.stderr
+    assert not (tmp_path/'run').exists()
+
+def test_a_sweep_reads_and_checks_all_values_before_the_first_run(tmp_path):
+    for field, values, said in [('foo', '1', 'no setting is called foo'), ('learning_rate', '1e-3,abc', "learning_rate='abc'"), ('learning_rate', '1e-3,,2', "learning_rate=''"),
+                                ('learning_rate', '0.1.2', "learning_rate='0.1.2'"), ('learning_rate', '1e-3,5', 'learning_rate=5.0'), ('batch_size', '4.9', "batch_size='4.9'"),
+                                ('seed', '1,-1', 'seed=-1'), ('loss', 'MultipleNegativesRanking,CoSENT', 'loss=CoSENT'), ('learning_rate', '', "learning_rate=''")]:
+        refused('train', SMALL, *QUICK, '--out', 'rates', '--sweep', field, '--values', values, cwd=tmp_path, names=[said])
+        assert not (tmp_path/'rates').exists(), field
+    told = korembed('train', SMALL, *QUICK, '--max-steps', 1, '--out', 'rates', '--sweep', 'title_in_text', '--values', 'false', '--json', cwd=tmp_path)
+    assert told.returncode == 0 and list(json.loads(told.stdout)['scores']) == ['False'], told.stderr
+    assert json.loads((tmp_path/'rates'/'title_in_text=False'/'run.json').read_text(encoding='utf-8'))['config']['title_in_text'] is False
+
+def test_a_seed_below_nought_is_refused(tmp_path):
+    refused('train', SMALL, *QUICK, '--out', 'run', '--seed', -1, cwd=tmp_path, names=['seed=-1'])
+
+def test_at_strength_nought_stands_the_base_as_it_was_published(trained, tmp_path):
+    from korembed.model import at_scales, letters_of, load_model
+    run, said = trained
+    assert said['lora']['letters']   # this one spells what the base cannot
+    for at, out in ((0, 'nought'), (1, 'full')):   # written as the base, and from there as trained again
+        assert korembed('scale', run if at == 0 else 'nought', '--at', at, '--out', out, cwd=tmp_path).returncode == 0
+    published, nought, full, tuned = (load_model(str(m), device='cpu') for m in ('offline', tmp_path/'nought', tmp_path/'full', run/'model'))
+    texts = ['훈민정음을 만들었다.', '했다']
+    for _, tried in at_scales(run, [0], 'cpu'): assert np.abs(tried.encode(texts) - published.encode(texts)).max() < 1e-6
+    assert letters_of(nought, published) == {} and np.abs(nought.encode(texts) - published.encode(texts)).max() < 1e-6
+    assert letters_of(full, published) == letters_of(tuned, published) != {} and np.abs(full.encode(texts) - tuned.encode(texts)).max() < 1e-5

@@ -203,3 +203,20 @@ def test_a_folder_of_the_user_is_left_alone(faq, tmp_path):
         with pytest.raises(InputError, match='is not empty .checkpoints. and no run of korembed'):
             train(faq/'faq.csv', tmp_path, model_name=str(faq/'bert-small'), resume=resume, **TINY)
     assert sorted(p for p in tmp_path.rglob('*') if p.is_file()) == sorted(mine)
+
+def test_a_run_that_learnt_nothing_is_begun_anew(faq, tmp_path):
+    again = dict(TINY, model_name=str(faq/'bert-small'), max_steps=1)
+    def slip():
+        with pytest.raises(InputError, match='nofile.parquet'): train(faq/'faq.csv', tmp_path/'run', negatives='nofile.parquet', **again)
+    slip()
+    with run_lock(tmp_path/'run'), pytest.raises(InputError, match='another process'): train(faq/'faq.csv', tmp_path/'run', **again)   # one that is at work
+    for trace in ('training_metrics.jsonl', 'checkpoints/checkpoint-1/seal.json'):   # one that had begun to learn
+        (tmp_path/'run'/trace).parent.mkdir(parents=True, exist_ok=True); (tmp_path/'run'/trace).write_text('{"step": 1, "loss": 2}\n')
+        with pytest.raises(InputError, match='did not finish; go on with --resume'): train(faq/'faq.csv', tmp_path/'run', **again)
+        with pytest.raises(InputError, match='cannot go on with other settings .negatives=nofile.parquet before, None now'):
+            train(faq/'faq.csv', tmp_path/'run', resume=True, **again)
+        shutil.rmtree(tmp_path/'run'); slip()
+    for resume in (False, True):
+        assert train(faq/'faq.csv', tmp_path/'run', resume=resume, **again)['config']['negatives'] is None
+        assert json.loads((tmp_path/'run'/'started.json').read_text(encoding='utf-8'))['config']['negatives'] is None
+        shutil.rmtree(tmp_path/'run'); slip()
