@@ -4,9 +4,11 @@ import pytest
 from processes import start
 from test_cli import korembed, refused
 from korembed.data import read_qa, retrieval_set, sample_path, write_retrieval_set
+from korembed.doctor import check_settings
 from korembed.evaluation import load_exam
 from korembed.results import FILE
 from korembed.slices import flips
+from korembed.text import InputError
 from korembed.walk import _as_set, _setting, example_walk, read_walk, run
 
 @pytest.fixture(scope='module')
@@ -134,6 +136,26 @@ def test_wrong_papers_are_refused_before_anything_is_made(few, tmp_path):
     paper(tmp_path, few, evaluate='with = "bm26"')
     refused('run', file.name, cwd=tmp_path, names=['[evaluate]', 'bm26', 'bm25'])
     assert not list(tmp_path.rglob('prepared'))
+
+LATE = {'[evaluate]\ncluster = "foo"': "[evaluate]: cluster = 'foo': choose passage or article", '[evaluate]\ntop_k = 0': '[evaluate]: top_k=0',
+        '[index]\nchunk_size = 10\nchunk_overlap = 50': '[index]: chunk_overlap=50: give 0 to 9', '[mine]\nn = 0': '[mine]: n=0',
+        '[train]\nloss = "Triplet"': '[train]: loss=Triplet: needs wrong passages', '[train]\nnegatives = "nofile.parquet"': '[train]: nofile.parquet: no such file',
+        '[train]\ndevice = "cuda"': '[train]: no such device here', '[evaluate]\njudge = "openai"': 'OPENAI_API_KEY'}
+
+@pytest.mark.parametrize('lines', LATE)
+def test_what_a_late_stage_would_refuse_is_refused_before_anything_is_made(tmp_path, monkeypatch, lines):
+    "And the doctor, who asks the same, does not say Ready."
+    def no_device(device):
+        if device: raise InputError('no such device here')
+    monkeypatch.setattr('korembed.walk.pick_device', no_device)   # whatever this machine has
+    monkeypatch.chdir(tmp_path); monkeypatch.delenv('OPENAI_API_KEY', raising=False)
+    (tmp_path/'문서.txt').write_text('한라산은 제주도에 있다.', encoding='utf-8')
+    (tmp_path/'my.toml').write_text(f'out = "걸음"\n[data]\ndocuments = "문서.txt"\n{lines}\n', encoding='utf-8')
+    with pytest.raises(InputError) as refusal: run('my.toml')
+    assert str(refusal.value).startswith('my.toml' if 'judge' not in lines else '') and LATE[lines] in str(refusal.value)
+    assert not (tmp_path/'걸음').exists()
+    row, _ = check_settings('my.toml')
+    assert (row.state, row.said) == ('broken', str(refusal.value))
 
 def test_an_exam_on_documents_that_were_learnt_from_is_called_so(few, tmp_path):
     "Whatever the paper says: the setting is looked up in the documents."
