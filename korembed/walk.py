@@ -220,15 +220,18 @@ def _notes(out: Path) -> dict[str, dict]:
 
 def _key(needs: dict) -> str: return hashlib.sha256(json.dumps(needs, sort_keys=True).encode()).hexdigest()[:16]
 
+def _there(out: Path, parts: Iterable[str]) -> bool: return all(any(out.glob(p)) for p in parts)
+
 def stage(
     out: Path,  # folder of the walk
     name: str,  # of the stage
     needs: dict,  # settings and fingerprints that the result depends on; ready for JSON
     work: Callable[[], dict],  # makes it: {'place': what is there when it is done, below `out`, 'said': one line, ...}
+    parts: Iterable[str] = (),  # patterns below `out`: what later stages read besides `place`
 ) -> dict:  # what the work gave, and key, needs, seconds
-    "Do the work, unless it was done for the same needs and its result is there. Raises InputError."
+    "Do the work, unless it was done for the same needs and its result is there, with all its parts. Raises InputError."
     key, old = _key(needs), _notes(out).get(name)
-    if old and old['key'] == key and (out/old['place']).exists():
+    if old and old['key'] == key and (out/old['place']).exists() and _there(out, parts):
         logger.info('%s: skipped, nothing changed since: %s', name, old['said'])
         return old
     began = time.perf_counter()
@@ -274,7 +277,7 @@ def _generate(w: Walk) -> dict:
         return dict(place='generated/train.jsonl', said=said, setting=made['setting'], written_by=made['written_by'])
     # how fast and for how much at most changes nothing
     settings = {k: v for k, v in how.items() if k not in ('concurrency', 'max_cost')}
-    return stage(w.out, 'generate', dict(settings=settings, model=w.config.model_name) | files, work)
+    return stage(w.out, 'generate', dict(settings=settings, model=w.config.model_name) | files, work, ['generated/validation.jsonl'])
 
 # %% ../nbs/10a_walk.ipynb #974069a3
 def _prepare(w: Walk, generated: dict | None) -> dict:
@@ -288,7 +291,8 @@ def _prepare(w: Walk, generated: dict | None) -> dict:
         exam = f", {rows['validation']} for the exam" if 'validation' in rows else ''
         bad = sum(made['rejected'].values())
         return dict(place='prepared/train.parquet', said=f"{rows['train']} questions to learn from{exam}, {bad} rejected")
-    return stage(w.out, 'prepare', dict(settings=how, questions=files_fingerprint(path)), work)
+    exam = [] if share == 1 else ['prepared/validation.parquet']
+    return stage(w.out, 'prepare', dict(settings=how, questions=files_fingerprint(path)), work, exam)
 
 # %% ../nbs/10a_walk.ipynb #31a7afc9
 # where it computes and what it writes down, not what comes out
@@ -311,12 +315,15 @@ def _mine(w: Walk, lessons: Path) -> dict:
 def _train(w: Walk, lessons: Path) -> dict:
     needs = dict(settings=_recipe(w.config), questions=files_fingerprint(lessons))
     run = w.out/'runs'/_key(needs)
+    parts = [f'runs/{run.name}/{p}' for p in ('run.json', 'model/modules.json', 'model/*.safetensors')]
     def work():
+        # a manifest without its model: the training is not finished any more, and goes on from its last checkpoint
+        if not _there(w.out, parts): (run/'run.json').unlink(missing_ok=True)
         made = train(lessons, run, w.config, resume=run.is_dir())
         scores = {k: v[made['primary']] for k, v in made['metrics'].items()}
         held = f", {made['primary']} {scores['base']:.3f} -> {scores['tuned']:.3f} on what the training holds back" if scores else ''
         return dict(place=f'runs/{run.name}/model', said=f"{made['train_examples']} pairs, {made['steps']} steps{held}")
-    return stage(w.out, 'train', needs, work)
+    return stage(w.out, 'train', needs, work, parts)
 
 # %% ../nbs/10a_walk.ipynb #2f1e63b1
 def _both(w: Walk, tuned: Path) -> dict[str, CachedEmbedder]:
@@ -334,7 +341,7 @@ def _index(w: Walk, trained: dict) -> dict:
         made = index_both(_documents(w), *_both(w, model).values(), str(run/'chroma_db'), **sizes, title_in_text=trained_with_titles(model))[0]
         said = f"{made['chunks']} chunks of at most {made['chunk_size']} characters, with both models"
         return dict(place=f'runs/{run.name}/chroma_db', said=said, **{k: made[k] for k in _sizes})
-    return stage(w.out, 'index', needs, work)
+    return stage(w.out, 'index', needs, work, [f'runs/{run.name}/chroma_db/{p}' for p in ('**/chroma.sqlite3', 'korembed.json')])
 
 # %% ../nbs/10a_walk.ipynb #6ac8ba15
 def on_same_documents(

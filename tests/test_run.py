@@ -9,7 +9,7 @@ from korembed.evaluation import load_exam
 from korembed.results import FILE
 from korembed.slices import flips
 from korembed.text import InputError
-from korembed.walk import _as_set, _setting, example_walk, read_walk, run
+from korembed.walk import _as_set, _generate, _setting, _train, example_walk, read_walk, run
 
 @pytest.fixture(scope='module')
 def few(tmp_path_factory):
@@ -119,6 +119,41 @@ def test_only_what_a_change_touches_is_done_again(few, whole, monkeypatch, caplo
     assert lines == dict.fromkeys(STAGES, 'done') | dict(mine='skipped', train='skipped')
     found = korembed('search', '고래', '--mode', 'bm25', '--db-path', f"걸음/{result['stages']['index']['place']}", '--json', cwd=folder)
     assert '고래 이야기' in json.loads(found.stdout)['hits'][0]['text']
+
+def test_an_index_and_an_exam_that_vanished_are_made_again(whole, tmp_path):
+    shutil.copytree(whole[0], tmp_path/'copy')
+    out = tmp_path/'copy'/'걸음'
+    for index in out.glob('runs/*/chroma_db'): shutil.rmtree(index); index.mkdir()
+    (out/'prepared'/'validation.parquet').unlink()
+    done = korembed('run', 'my.toml', '--json', cwd=tmp_path/'copy')
+    assert done.returncode == 0, done.stderr
+    assert {s for s in STAGES if f'{s}: skipped' not in done.stderr} == {'prepare', 'index'}, done.stderr
+    assert list(out.glob('runs/*/chroma_db/chroma.sqlite3')) and (out/'prepared'/'validation.parquet').is_file()
+
+def test_a_stage_that_lost_a_part_is_done_again(tmp_path, monkeypatch):
+    (tmp_path/'my.toml').write_text(f'out = "{tmp_path.as_posix()}/o"\n[data]\ndocuments = "d"\n[train]\nmodel_name = "offline"\n', encoding='utf-8')
+    w, calls = read_walk(tmp_path/'my.toml'), []
+    def put(*files):
+        for f in files: f.parent.mkdir(parents=True, exist_ok=True); f.write_text('x', encoding='utf-8')
+    def generate(docs, out, **how):
+        put(out/'train.jsonl', out/'validation.jsonl'); calls.append('generate')
+        return dict(questions=dict(kept=1, asked=1), setting='unseen', written_by='rules', cost=0.)
+    def train(lessons, run, config, resume):
+        calls.append('resumed' if resume else 'begun')
+        if not (run/'run.json').is_file(): put(run/'model'/'modules.json', run/'model'/'model.safetensors', run/'run.json')   # else it is done
+        return dict(primary='ndcg@10', metrics={}, train_examples=1, steps=1)
+    monkeypatch.setattr('korembed.walk.generate', generate); monkeypatch.setattr('korembed.walk.train', train)
+    (tmp_path/'o').mkdir(); (tmp_path/'o'/'documents.json').write_text('{}', encoding='utf-8')
+    made = _generate(w); lessons = tmp_path/'o'/made['place']
+    assert _generate(w) == made and calls == ['generate']
+    (tmp_path/'o'/'generated'/'validation.jsonl').unlink()
+    _generate(w); assert calls == ['generate'] * 2 and (tmp_path/'o'/'generated'/'validation.jsonl').is_file()
+    calls.clear()
+    model = tmp_path/'o'/_train(w, lessons)['place']
+    _train(w, lessons); assert calls == ['begun']
+    for n, part in enumerate([model.parent/'run.json', model/'model.safetensors', model/'modules.json'], 1):
+        part.unlink()
+        _train(w, lessons); assert calls == ['begun'] + ['resumed'] * n and part.is_file()
 
 def test_wrong_papers_are_refused_before_anything_is_made(few, tmp_path):
     refused('run', cwd=tmp_path, names=['--example'])
