@@ -8,6 +8,7 @@ __all__ = ['logger', 'SECTIONS', 'Walk', 'read_walk', 'example_walk', 'files_fin
 
 # %% ../nbs/10a_walk.ipynb #102a0225
 import difflib, hashlib, inspect, json, logging, time, tomllib
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Iterable, NamedTuple, get_args, get_type_hints
@@ -455,7 +456,9 @@ def run(
     check_walk(w)
     try: w.out.mkdir(parents=True, exist_ok=True)
     except OSError as e: raise InputError(f'{w.out}: cannot be made ({e.strerror}); choose another out') from None
-    with run_lock(w.out):
+    with ExitStack() as held:
+        try: held.enter_context(run_lock(w.out))
+        except InputError as e: raise InputError(f'{str(e).removesuffix("--out")}out in {w.file}') from None
         _read(w)
         _check_exam(w)
         generated = None if w.data.get('questions') else _generate(w)

@@ -7,6 +7,7 @@ from korembed.data import read_qa, retrieval_set, sample_path, write_retrieval_s
 from korembed.doctor import check_settings
 from korembed.evaluation import load_exam
 from korembed.results import FILE
+from korembed.runs import run_lock
 from korembed.slices import flips
 from korembed.text import InputError
 from korembed.walk import _as_set, _generate, _setting, _train, example_walk, read_walk, run
@@ -191,6 +192,13 @@ def test_what_a_late_stage_would_refuse_is_refused_before_anything_is_made(tmp_p
     assert not (tmp_path/'걸음').exists()
     row, _ = check_settings('my.toml')
     assert (row.state, row.said) == ('broken', str(refusal.value))
+
+def test_a_folder_in_which_another_works_is_named_by_the_word_of_the_paper(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path/'d.txt').write_text('한라산은 제주도에 있다.', encoding='utf-8'); (tmp_path/'걸음').mkdir()
+    (tmp_path/'my.toml').write_text('out = "걸음"\n[data]\ndocuments = "d.txt"\n', encoding='utf-8')
+    with run_lock('걸음'), pytest.raises(InputError) as refusal: run('my.toml')
+    assert str(refusal.value).endswith('wait for it or choose another out in my.toml') and '--out' not in str(refusal.value)
 
 def test_an_exam_on_documents_that_were_learnt_from_is_called_so(few, tmp_path):
     "Whatever the paper says: the setting is looked up in the documents."
