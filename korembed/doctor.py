@@ -360,11 +360,6 @@ class Plan(NamedTuple):
     data: Sequence[dict] = ()  # files of questions, as `check_data` takes them
     documents: Sequence[str] = ()
 
-def _missing(w: Any) -> list[str]:
-    named = [w.data.get('documents'), w.data.get('questions'),
-             w.evaluate.get('data'), w.evaluate.get('guard_data'), w.generate.get('prompt')]
-    return [p for n in named for p in (n if isinstance(n, list) else [n]) if p and not Path(p).exists()]
-
 def _data_of(w: Any) -> dict[str, list]:
     "What is to be read."
     asked, docs = [w.evaluate.get('data'), w.evaluate.get('guard_data')], w.data.get('documents') or []
@@ -381,13 +376,13 @@ def check_settings(
             from korembed.config import make_config
             config = make_config()[0]
             return Check('settings', 'ok', 'the defaults of korembed train'), Plan(config, Path(config.log_dir), False)
-        from korembed.walk import read_walk
+        from korembed.walk import check_walk, read_walk
         w = read_walk(file)
     except InputError as e: return Check('settings', 'broken', str(e), 'korembed run --example   # shows how it is written; mend the line'), None
     judge, writes = w.evaluate.get('judge') or 'lexical', not w.data.get('questions') and w.generate.get('chat_model') != 'template'
     plan = Plan(w.config, w.out, writes or not (judge == 'lexical' or judge.startswith('local:')), **_data_of(w))
-    if gone := _missing(w): return Check('settings', 'broken', f'{file} names what is not here: {", ".join(map(str, gone))}',
-                     f"cat '{file}'   # mend the path"), plan
+    try: check_walk(w)
+    except InputError as e: return Check('settings', 'broken', str(e), f"cat '{file}'   # mend the line"), plan
     return Check('settings', 'ok', str(file)), plan
 
 # %% ../nbs/11_doctor.ipynb #8f640414

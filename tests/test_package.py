@@ -29,7 +29,7 @@ ALLOWED = dict(
     store='', indexing='data documents model store', fusion='metrics', retrieval='fusion indexing lexical model metrics store', judge='certainty data openai_client model metrics',
     ui='data indexing judge metrics openai_client report results retrieval runs store',
     evaluation='certainty data fusion metrics model judge leaderboard results retrieval runs slices', report='eda judge metrics results slices',
-    walk='config data evaluation judge negatives pipeline report results runs synthesis training',
+    walk='config data evaluation judge losses model negatives pipeline report results runs synthesis training',
     pipeline='config data evaluation indexing judge model report retrieval store training', doctor='config data formats indexing walk', cli='*')
 
 def imports(path, module_level):

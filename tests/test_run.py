@@ -4,10 +4,13 @@ import pytest
 from processes import start
 from test_cli import korembed, refused
 from korembed.data import read_qa, retrieval_set, sample_path, write_retrieval_set
+from korembed.doctor import check_settings
 from korembed.evaluation import load_exam
 from korembed.results import FILE
+from korembed.runs import run_lock
 from korembed.slices import flips
-from korembed.walk import _as_set, _setting, example_walk, read_walk, run
+from korembed.text import InputError
+from korembed.walk import _as_set, _generate, _setting, _train, example_walk, read_walk, run
 
 @pytest.fixture(scope='module')
 def few(tmp_path_factory):
@@ -118,6 +121,41 @@ def test_only_what_a_change_touches_is_done_again(few, whole, monkeypatch, caplo
     found = korembed('search', '고래', '--mode', 'bm25', '--db-path', f"걸음/{result['stages']['index']['place']}", '--json', cwd=folder)
     assert '고래 이야기' in json.loads(found.stdout)['hits'][0]['text']
 
+def test_an_index_and_an_exam_that_vanished_are_made_again(whole, tmp_path):
+    shutil.copytree(whole[0], tmp_path/'copy')
+    out = tmp_path/'copy'/'걸음'
+    for index in out.glob('runs/*/chroma_db'): shutil.rmtree(index); index.mkdir()
+    (out/'prepared'/'validation.parquet').unlink()
+    done = korembed('run', 'my.toml', '--json', cwd=tmp_path/'copy')
+    assert done.returncode == 0, done.stderr
+    assert {s for s in STAGES if f'{s}: skipped' not in done.stderr} == {'prepare', 'index'}, done.stderr
+    assert list(out.glob('runs/*/chroma_db/chroma.sqlite3')) and (out/'prepared'/'validation.parquet').is_file()
+
+def test_a_stage_that_lost_a_part_is_done_again(tmp_path, monkeypatch):
+    (tmp_path/'my.toml').write_text(f'out = "{tmp_path.as_posix()}/o"\n[data]\ndocuments = "d"\n[train]\nmodel_name = "offline"\n', encoding='utf-8')
+    w, calls = read_walk(tmp_path/'my.toml'), []
+    def put(*files):
+        for f in files: f.parent.mkdir(parents=True, exist_ok=True); f.write_text('x', encoding='utf-8')
+    def generate(docs, out, **how):
+        put(out/'train.jsonl', out/'validation.jsonl'); calls.append('generate')
+        return dict(questions=dict(kept=1, asked=1), setting='unseen', written_by='rules', cost=0.)
+    def train(lessons, run, config, resume):
+        calls.append('resumed' if resume else 'begun')
+        if not (run/'run.json').is_file(): put(run/'model'/'modules.json', run/'model'/'model.safetensors', run/'run.json')   # else it is done
+        return dict(primary='ndcg@10', metrics={}, train_examples=1, steps=1)
+    monkeypatch.setattr('korembed.walk.generate', generate); monkeypatch.setattr('korembed.walk.train', train)
+    (tmp_path/'o').mkdir(); (tmp_path/'o'/'documents.json').write_text('{}', encoding='utf-8')
+    made = _generate(w); lessons = tmp_path/'o'/made['place']
+    assert _generate(w) == made and calls == ['generate']
+    (tmp_path/'o'/'generated'/'validation.jsonl').unlink()
+    _generate(w); assert calls == ['generate'] * 2 and (tmp_path/'o'/'generated'/'validation.jsonl').is_file()
+    calls.clear()
+    model = tmp_path/'o'/_train(w, lessons)['place']
+    _train(w, lessons); assert calls == ['begun']
+    for n, part in enumerate([model.parent/'run.json', model/'model.safetensors', model/'modules.json'], 1):
+        part.unlink()
+        _train(w, lessons); assert calls == ['begun'] + ['resumed'] * n and part.is_file()
+
 def test_wrong_papers_are_refused_before_anything_is_made(few, tmp_path):
     refused('run', cwd=tmp_path, names=['--example'])
     refused('run', 'none.toml', cwd=tmp_path, names=['none.toml', 'no such file'])
@@ -134,6 +172,33 @@ def test_wrong_papers_are_refused_before_anything_is_made(few, tmp_path):
     paper(tmp_path, few, evaluate='with = "bm26"')
     refused('run', file.name, cwd=tmp_path, names=['[evaluate]', 'bm26', 'bm25'])
     assert not list(tmp_path.rglob('prepared'))
+
+LATE = {'[evaluate]\ncluster = "foo"': "[evaluate]: cluster = 'foo': choose passage or article", '[evaluate]\ntop_k = 0': '[evaluate]: top_k=0',
+        '[index]\nchunk_size = 10\nchunk_overlap = 50': '[index]: chunk_overlap=50: give 0 to 9', '[mine]\nn = 0': '[mine]: n=0',
+        '[train]\nloss = "Triplet"': '[train]: loss=Triplet: needs wrong passages', '[train]\nnegatives = "nofile.parquet"': '[train]: nofile.parquet: no such file',
+        '[train]\ndevice = "cuda"': '[train]: no such device here', '[evaluate]\njudge = "openai"': 'OPENAI_API_KEY'}
+
+@pytest.mark.parametrize('lines', LATE)
+def test_what_a_late_stage_would_refuse_is_refused_before_anything_is_made(tmp_path, monkeypatch, lines):
+    "And the doctor, who asks the same, does not say Ready."
+    def no_device(device):
+        if device: raise InputError('no such device here')
+    monkeypatch.setattr('korembed.walk.pick_device', no_device)   # whatever this machine has
+    monkeypatch.chdir(tmp_path); monkeypatch.delenv('OPENAI_API_KEY', raising=False)
+    (tmp_path/'문서.txt').write_text('한라산은 제주도에 있다.', encoding='utf-8')
+    (tmp_path/'my.toml').write_text(f'out = "걸음"\n[data]\ndocuments = "문서.txt"\n{lines}\n', encoding='utf-8')
+    with pytest.raises(InputError) as refusal: run('my.toml')
+    assert str(refusal.value).startswith('my.toml' if 'judge' not in lines else '') and LATE[lines] in str(refusal.value)
+    assert not (tmp_path/'걸음').exists()
+    row, _ = check_settings('my.toml')
+    assert (row.state, row.said) == ('broken', str(refusal.value))
+
+def test_a_folder_in_which_another_works_is_named_by_the_word_of_the_paper(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path/'d.txt').write_text('한라산은 제주도에 있다.', encoding='utf-8'); (tmp_path/'걸음').mkdir()
+    (tmp_path/'my.toml').write_text('out = "걸음"\n[data]\ndocuments = "d.txt"\n', encoding='utf-8')
+    with run_lock('걸음'), pytest.raises(InputError) as refusal: run('my.toml')
+    assert str(refusal.value).endswith('wait for it or choose another out in my.toml') and '--out' not in str(refusal.value)
 
 def test_an_exam_on_documents_that_were_learnt_from_is_called_so(few, tmp_path):
     "Whatever the paper says: the setting is looked up in the documents."
