@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'STYLES', 'LANGUAGES', 'PROMPT', 'SCHEMA', 'TEMPLATE', 'read_sources', 'cut_sources', 'chat_request',
-           'read_answer', 'ask_chunk', 'ask_all', 'generate', 'manifest_lines']
+           'read_answer', 'ask_chunk', 'ask_all', 'check_wishes', 'generate', 'manifest_lines']
 
 # %% ../nbs/01d_synthesis.ipynb #2f4bf8e0
 import hashlib, json, logging, os
@@ -254,7 +254,10 @@ def _reviewed(path: str | Path, kept: list[dict], counts: dict) -> tuple[list[di
     more = dict(Counter(r['reason'] for r in refused))
     return kept, refused, counts | dict(kept=len(kept), rejected=counts['rejected'] | more, review=said)
 
-def _check_wishes(n: int, k: int, concurrency: int, language: str, out: str | Path) -> None:
+def check_wishes(
+    n: int, k: int, concurrency: int, language: str, out: str | Path,  # as in `generate`
+) -> None:
+    "Can there be such a set? Raises InputError."
     for name, value in dict(n=n, k=k, concurrency=concurrency).items():
         if value < 1: raise InputError(f'{name}={value}: give at least 1')
     if language not in LANGUAGES: raise InputError(f"language='{language}': choose {' or '.join(LANGUAGES)}")
@@ -293,7 +296,7 @@ def generate(
     client: OpenAI | None = None,  # None: by OPENAI_API_KEY and OPENAI_BASE_URL
 ) -> dict:  # the manifest, or with `dry_run` the plan
     "A training and validation set for documents without questions. Raises InputError."
-    _check_wishes(n, k, concurrency, language, out)
+    check_wishes(n, k, concurrency, language, out)
     _check_papers(out, review, reviewed)
     told, exam = read_text(prompt) if prompt else PROMPT, _questions_of(tests)
     by_rule = _is_template(chat_model)

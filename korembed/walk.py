@@ -19,12 +19,12 @@ from .evaluation import evaluate
 from .judge import get_judge
 from .losses import check_rows
 from .model import pick_device
-from .negatives import _check as check_mining, _read_mined as read_mined, write_mined
+from .negatives import check_mining, read_mined, write_mined
 from .pipeline import CachedEmbedder, index_both, keep_weights
 from .report import verdict_line, write_report
 from .results import FILE, Result, read_results
 from .runs import model_of, read_run, run_lock
-from .synthesis import _check_wishes as check_wishes, generate, read_sources
+from .synthesis import check_wishes, generate, read_sources
 from .text import InputError, chunk_text, read_text, write_json
 from .training import train
 
