@@ -75,9 +75,9 @@ class Home(NamedTuple):
     "Made once, copied where a command wants it."
     base: Path; run: Path; papers: Path; chroma: Path; downloads: Path; lessons: Path
 
-def _questions(path: Path, columns: str | None = None) -> None:
+def _questions(path: Path, columns: str | None = None, which: slice = slice(12)) -> None:
     "A few questions in the format that the name asks for."
-    articles = json.loads((SAMPLES/'train'/'articles.json').read_text(encoding='utf-8'))['data'][:12]
+    articles = json.loads((SAMPLES/'train'/'articles.json').read_text(encoding='utf-8'))['data'][which]
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [dict(question=q['question'], answer=q['answers'][0]['text'], context=p['context'], title=a['title'])
             for a in articles for p in a['paragraphs'] for q in p['qas']]
@@ -92,11 +92,13 @@ def _questions(path: Path, columns: str | None = None) -> None:
 def _documents(path: Path) -> None:
     text = (SAMPLES/'eval'/'solar_system.txt').read_text(encoding='utf-8')[:3000]
     if path.suffix: path.parent.mkdir(parents=True, exist_ok=True); path.write_text(text, encoding='utf-8')
-    else: path.mkdir(parents=True); (path/'태양계.txt').write_text(text, encoding='utf-8')
+    else:   # two: of one alone nothing can be held out
+        path.mkdir(parents=True)
+        for name, part in (('태양계', text[:1500]), ('행성', text[1500:])): (path/f'{name}.txt').write_text(part, encoding='utf-8')
 
 def _lines(path: Path) -> None: path.write_text('한글은 누가 만들었나?\n태양의 나이는?\n', encoding='utf-8')
 
-def _guard(path: Path) -> None: shutil.copy(SAMPLES/'eval'/'english.jsonl', path.with_suffix('.jsonl')) if path.suffix == '.jsonl' else _questions(path)
+def _guard(path: Path) -> None: shutil.copy(SAMPLES/'eval'/'english.jsonl', path.with_suffix('.jsonl')) if path.suffix == '.jsonl' else _questions(path, which=slice(12, None))
 
 FILES = dict(data=_questions, path=_questions, tests=_questions, tune_hybrid=_questions, guard_data=_guard, queries=_lines, docs=_documents, documents=_documents)
 

@@ -1,5 +1,5 @@
 "Questions from a chat service that answers well, badly, slowly and not at all; kills; hostile documents."
-import io, json, os, random, signal, subprocess, sys, threading, time
+import io, json, logging, os, random, signal, subprocess, sys, threading, time
 from collections import Counter
 import pytest
 from openai import OpenAI
@@ -281,6 +281,7 @@ def test_command(docs, own, root, tmp_path, capsys):
     from korembed.cli import main
     for name, text in docs.items(): (tmp_path/'docs').mkdir(exist_ok=True); (tmp_path/'docs'/f'{name.split("#")[0]}.txt').write_text(text, encoding='utf-8')
     def call(*more):
+        logging.getLogger('korembed').handlers.clear()   # they write to the stderr of a test before
         try: code = main(['generate', str(tmp_path/'docs'), '--out', str(tmp_path/'set'), *more]) or 0
         except SystemExit as e: code = e.code or 0
         return code, capsys.readouterr()
